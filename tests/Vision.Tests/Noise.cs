@@ -2,7 +2,7 @@ using Microsoft.ML.Attention.Vision.Pixels;
 
 namespace Vision.Tests;
 
-/// <summary>The pictures of <c>Expected/make-pillow-resize.py</c>: noise with many black and white values, so that sums clip.</summary>
+/// <summary>The pictures of <c>Expected/noise.py</c>: noise with many black and white values, so that sums clip.</summary>
 internal static class Noise
 {
     public static byte[] Rgbx(int width, int height)

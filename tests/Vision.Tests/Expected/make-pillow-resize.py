@@ -6,19 +6,9 @@ result, then the window's RGB bytes in base64, or their SHA-256 where they are m
 """
 import base64, hashlib, pathlib
 from PIL import Image
+from noise import noise
 
 FILTERS = {"Box": Image.BOX, "Bilinear": Image.BILINEAR, "Hamming": Image.HAMMING, "Bicubic": Image.BICUBIC, "Lanczos": Image.LANCZOS}
-
-
-def noise(width, height):
-    """A linear congruential generator's top byte; a quarter of the values are pushed to black or white so that sums clip."""
-    state, values = width * 65537 + height, bytearray()
-    for _ in range(width * height * 3):
-        state = (state * 1664525 + 1013904223) % 2**32
-        value = state >> 24
-        values.append(0 if value < 32 else 255 if value >= 224 else value)
-    return Image.frombytes("RGB", (width, height), bytes(values))
-
 
 # (source size, crop of it or None, resized size, window of the result or None)
 CASES = [

@@ -1,0 +1,59 @@
+namespace Microsoft.ML.Attention.Onnx.Ops;
+
+/// <summary>
+/// An operator of the domain <c>ml.attention</c>. Its function body in standard operators is its definition and runs everywhere; its
+/// kernels make it fast where this library is loaded; its gradient makes it trainable. To add an operator, derive from this class in
+/// one file and list it in <see cref="AttentionOps"/>.
+/// </summary>
+public abstract class AttentionOp
+{
+    /// <summary>The domain of all operators here.</summary>
+    public const string Domain = "ml.attention";
+
+    private Function? _function;
+
+    /// <summary>The operator's name: the class's name.</summary>
+    public string Name => GetType().Name;
+
+    /// <summary>The definition in standard operators.</summary>
+    public Function Function => _function ??= CreateFunction();
+
+    /// <summary>Builds the definition in standard operators.</summary>
+    protected abstract Function CreateFunction();
+
+    /// <summary>The types and shapes of the outputs of a node, from those of its inputs.</summary>
+    internal abstract ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs);
+}
+
+/// <summary>The operators of the domain <c>ml.attention</c>.</summary>
+public static class AttentionOps
+{
+    /// <summary>All operators.</summary>
+    public static IReadOnlyList<AttentionOp> All { get; } =
+    [
+        new BiLevelRoutingAttention(),
+        new BiLevelRoutingAttentionGrad(),
+    ];
+
+    /// <summary>The operator that a node calls, or null if it is of another domain or unknown.</summary>
+    public static AttentionOp? Find(Node node) =>
+        node.Domain == AttentionOp.Domain ? All.FirstOrDefault(op => op.Name == node.OpType) : null;
+
+    /// <summary>Adds to a model the functions of all operators that it calls, and the operator sets.</summary>
+    internal static OnnxModel Complete(OnnxModel model)
+    {
+        var called = new Queue<Node>(model.Graph.Nodes.Concat(model.Functions.SelectMany(function => function.Body.Nodes)));
+        while (called.TryDequeue(out var node))
+        {
+            if (node.Domain.Length == 0)
+                continue;
+            model.Opsets[node.Domain] = 1;
+            if (Find(node) is not { } op || model.Functions.Any(known => known.Name == op.Name && known.Domain == AttentionOp.Domain))
+                continue;
+            model.Functions.Add(op.Function);
+            foreach (var inner in op.Function.Body.Nodes)
+                called.Enqueue(inner);
+        }
+        return model;
+    }
+}

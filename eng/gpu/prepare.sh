@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Prepares .gpu/ for a run on a GPU machine without .NET (eng/gpu/run.sh there):
+#   .gpu/runtime/ort-cuda.tar.xz  ONNX Runtime with its CUDA provider, made once from ../shared/gpu (a stand-in for the package
+#                                 Microsoft.ML.OnnxRuntime.Gpu, which an application references in the ordinary way)
+#   .gpu/app/app.tar.xz           the test programs, published self-contained
+# usage: prepare.sh [--runtime-from FILE]
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+cd "$root"
+mkdir -p .gpu/runtime .gpu/app
+if [ "${1:-}" = --runtime-from ]; then
+  cp "$2" .gpu/runtime/ort-cuda.tar.xz
+elif [ ! -f .gpu/runtime/ort-cuda.tar.xz ]; then
+  bash ../shared/gpu/make-ort-cuda.sh .gpu/runtime
+fi
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+for program in ${PROGRAMS:-Onnx.Tests Goldens Benchmarks}; do
+  dotnet publish "tests/$program" -c Release -r linux-x64 --self-contained -p:GpuBundle=true -p:PublishTrimmed=true \
+    -p:TrimMode=partial -p:TreatWarningsAsErrors=false -v quiet --nologo -o "$stage/app/$program"
+done
+if [ -d ../shared/goldens/biformer ]; then
+  mkdir -p "$stage/app/goldens"
+  cp -r ../shared/goldens/biformer "$stage/app/goldens/"
+fi
+tar c -C "$stage" app | xz -T0 -3 > .gpu/app/app.tar.xz
+ls -l .gpu/runtime/ort-cuda.tar.xz .gpu/app/app.tar.xz

@@ -1,0 +1,35 @@
+#!/usr/bin/env bash
+# Runs the CUDA tests and the GPU benchmarks on a machine with an NVIDIA Hopper GPU, CUDA 13 and cuDNN 9, from what
+# eng/gpu/prepare.sh made. Unpacks whichever of the two archives is there; with only the runtime it stops after unpacking.
+# usage: run.sh [unpack|tests|goldens|bench|all]...
+set -euo pipefail
+root=$(cd "$(dirname "$0")/../.." && pwd)
+home=${GPU_HOME:-/tmp/attention-gpu}
+python=${PYTHON:-/opt/torch/.venv/bin/python}
+mkdir -p "$home"
+for archive in "$root"/.gpu/runtime/ort-cuda.tar.xz "$root"/.gpu/app/app.tar.xz; do
+  [ -f "$archive" ] && tar xJf "$archive" -C "$home"
+done
+[ -d "$home/app" ] || { echo "runtime unpacked into $home; no program yet"; exit 0; }
+[ -d "$home/ort-cuda" ] || { echo "no ONNX Runtime in $home: send .gpu/runtime first" >&2; exit 1; }
+site=$("$python" -c 'import site; print(site.getsitepackages()[0])')
+libraries=$(find "$site/nvidia" "$site/torch/lib" -maxdepth 2 -name lib -type d 2>/dev/null | paste -sd:)
+export LD_LIBRARY_PATH="$home/ort-cuda:$libraries:$site/torch/lib:${LD_LIBRARY_PATH:-}"
+for program in "$home"/app/*/; do
+  cp -n "$home"/ort-cuda/* "$program" 2>/dev/null || true
+done
+nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
+failed=0
+for what in "${@:-all}"; do
+  case $what in
+    unpack) ;;
+    tests | all) "$home/app/Onnx.Tests/Onnx.Tests" ${TEST_ARGS:-} || failed=1 ;;&
+    goldens | all) "$home/app/Goldens/Goldens" --provider cuda "$home/app/goldens" || failed=1 ;;&
+    bench | all)
+      for precision in tf32 amp; do
+        "$python" "$root/tests/Benchmarks/pytorch/biformer.py" --device cuda --precision $precision || failed=1
+      done
+      "$home/app/Benchmarks/Benchmarks" ${BENCH_ARGS:-training --device cuda} || failed=1 ;;
+  esac
+done
+exit $failed

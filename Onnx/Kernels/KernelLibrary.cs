@@ -1,3 +1,4 @@
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.Attention.Onnx.Kernels;
@@ -16,13 +17,38 @@ public static class KernelLibrary
 
     private static readonly Lazy<CustomOpDomain> ForCuda = new(() => new(Domain, Kernels));
 
+    private static readonly Lazy<string?> CudaReason = new(FindCudaUnavailableReason);
+
+    /// <summary>
+    /// What the CUDA kernels lack on this machine (a driver, a device, or the run-time compiler NVRTC); null where they can run.
+    /// </summary>
+    public static string? CudaUnavailableReason => CudaReason.Value;
+
     /// <summary>Adds the kernels to the options of a session that is to be created.</summary>
     /// <param name="options">The session's options.</param>
     /// <param name="cuda">Whether the options have the CUDA execution provider; its kernels are added too then.</param>
-    /// <exception cref="NotSupportedException">ONNX Runtime's native library is missing or older than 1.22.</exception>
+    /// <exception cref="NotSupportedException">
+    /// ONNX Runtime's native library is missing or older than 1.22, or CUDA kernels are asked for and cannot run
+    /// (<see cref="CudaUnavailableReason"/>).
+    /// </exception>
     public static void Register(SessionOptions options, bool cuda = false)
     {
         ArgumentNullException.ThrowIfNull(options);
+        if (cuda && CudaUnavailableReason is { } reason)
+            throw new NotSupportedException(reason);
         (cuda ? ForCuda : ForCpu).Value.AddTo(options);
+    }
+
+    private static string? FindCudaUnavailableReason()
+    {
+        try
+        {
+            _ = Nvrtc.Instance;
+            return CudaDriver.Instance.DeviceCount == 0 ? "the CUDA driver finds no device" : null;
+        }
+        catch (Exception exception) when (exception is NotSupportedException or KernelException or EntryPointNotFoundException)
+        {
+            return exception.Message;
+        }
     }
 }

@@ -26,7 +26,7 @@ internal enum KernelProvider
 internal sealed record Kernel(KernelSignature Signature, KernelProvider Provider, TensorElementType Type, CreateKernel Create);
 
 /// <summary>The contract of an op as its kernels see it.</summary>
-/// <param name="Op">Name in the domain <see cref="KernelLibrary.Domain"/>.</param>
+/// <param name="Op">Name in its domain.</param>
 /// <param name="Inputs">Inputs in order, optional ones last.</param>
 /// <param name="Outputs">Outputs in order, optional ones last.</param>
 internal sealed record KernelSignature(string Op, KernelParameter[] Inputs, KernelParameter[] Outputs)

@@ -1,4 +1,5 @@
 using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
+using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.Attention.Onnx.Kernels;
@@ -8,14 +9,11 @@ namespace Microsoft.ML.Attention.Onnx.Kernels;
 /// </summary>
 public static class KernelLibrary
 {
-    /// <summary>The domain of this library's ops.</summary>
-    public const string Domain = "ml.attention";
-
     private static readonly Kernel[] Kernels = [];
 
-    private static readonly Lazy<CustomOpDomain> ForCpu = new(() => new(Domain, Kernels.Where(kernel => kernel.Provider == KernelProvider.Cpu)));
+    private static readonly Lazy<CustomOpDomain> ForCpu = new(() => new(AttentionOp.Domain, Kernels.Where(kernel => kernel.Provider == KernelProvider.Cpu)));
 
-    private static readonly Lazy<CustomOpDomain> ForCuda = new(() => new(Domain, Kernels));
+    private static readonly Lazy<CustomOpDomain> ForCuda = new(() => new(AttentionOp.Domain, Kernels));
 
     private static readonly Lazy<string?> CudaReason = new(FindCudaUnavailableReason);
 

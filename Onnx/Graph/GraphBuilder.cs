@@ -188,7 +188,10 @@ public sealed class GraphBuilder
     /// <param name="kind">Its type: long, float, long[] or float[].</param>
     public Value Attribute(string name, Type kind)
     {
-        var target = kind == typeof(long) ? "value_int" : kind == typeof(float) ? "value_float" : kind == typeof(long[]) ? "value_ints" : "value_floats";
+        var target = kind == typeof(long) ? "value_int"
+            : kind == typeof(float) ? "value_float"
+            : kind == typeof(long[]) ? "value_ints"
+            : "value_floats";
         return Op("Constant", [], new() { [target] = new AttributeReference(name, kind) });
     }
 
@@ -242,6 +245,9 @@ public sealed class GraphBuilder
         }
         while (node.Inputs.Count > 0 && node.Inputs[^1].Length == 0)
             node.Inputs.RemoveAt(node.Inputs.Count - 1);
+        // ONNX Runtime wants as many outputs as the function has; those nobody asked for stay nameless.
+        if (AttentionOps.Find(node) is { } op)
+            node.Outputs.AddRange(Enumerable.Repeat("", op.Function.Body.Outputs.Count - node.Outputs.Count));
         Graph.Nodes.Add(node);
         ShapeInference.Infer(Graph, node, _functions);
     }

@@ -21,7 +21,9 @@ internal static class GraphSimplifier
         ShapeInference.Infer(graph, functions);
     }
 
-    /// <summary>Replaces integer values whose content is known (computed sizes, axes, indices) by constants, and passes Identity nodes by.</summary>
+    /// <summary>
+    /// Replaces integer values whose content is known (computed sizes, axes, indices) by constants, and passes Identity nodes by.
+    /// </summary>
     public static void Fold(Graph graph)
     {
         var aliases = new Dictionary<string, string>(StringComparer.Ordinal);

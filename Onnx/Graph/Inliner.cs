@@ -3,7 +3,9 @@ namespace Microsoft.ML.Attention.Onnx;
 /// <summary>Replaces calls of functions by the functions' bodies.</summary>
 internal static class Inliner
 {
-    /// <summary>The body of a function with the attributes and the input types of one call filled in; names are those of the function.</summary>
+    /// <summary>
+    /// The body of a function with the attributes and the input types of one call filled in; names are those of the function.
+    /// </summary>
     public static Graph Expand(Graph caller, Node call, Function function)
     {
         var body = new Graph { Name = function.Name };

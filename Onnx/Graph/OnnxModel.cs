@@ -28,7 +28,9 @@ public sealed class OnnxModel
     public Dictionary<string, string> Metadata { get; init; } = [];
 
     /// <summary>Reads a model file, with weights that are stored in files beside it.</summary>
-    /// <exception cref="InvalidDataException">The file is not an ONNX model, or a weight file beside it is missing or too short.</exception>
+    /// <exception cref="InvalidDataException">
+    /// The file is not an ONNX model, or a weight file beside it is missing or too short.
+    /// </exception>
     public static OnnxModel Load(string path)
     {
         using var stream = File.OpenRead(path);
@@ -61,7 +63,10 @@ public sealed class OnnxModel
     {
         var total = Graph.Initializers.Values.Sum(tensor => (long)tensor.Data.Length);
         if (total > int.MaxValue - (1 << 20))
-            throw new InvalidOperationException($"The weights take {total} bytes, more than one ONNX file holds; use Save, which puts them beside it.");
+        {
+            throw new InvalidOperationException(
+                $"The weights take {total} bytes, more than one ONNX file holds; use Save, which puts them beside it.");
+        }
         return new ProtoWriter(null).Write(this).ToByteArray();
     }
 

@@ -50,7 +50,8 @@ public static class Operators
         value.Builder.Op("GatherElements", [value, indices], new() { ["axis"] = axis });
 
     /// <summary>Pads with zeros; <paramref name="pads"/> lists the counts before each axis, then those after each axis.</summary>
-    public static Value Pad(this Value value, params ReadOnlySpan<long> pads) => value.Builder.Op("Pad", [value, value.Builder.Int64(pads)]);
+    public static Value Pad(this Value value, params ReadOnlySpan<long> pads) =>
+        value.Builder.Op("Pad", [value, value.Builder.Int64(pads)]);
 
     /// <summary>Repeats along axes of size 1 up to the given sizes.</summary>
     public static Value Expand(this Value value, Value sizes) => value.Builder.Op("Expand", [value, sizes]);
@@ -91,7 +92,9 @@ public static class Operators
     /// <summary>An elementwise operator without attributes, such as Exp, Sqrt, Sigmoid, Relu, Tanh, Erf.</summary>
     public static Value Apply(this Value value, string opType) => value.Builder.Op(opType, [value]);
 
-    /// <summary>Elementwise choice: where the condition holds <paramref name="whenTrue"/>, elsewhere <paramref name="whenFalse"/>.</summary>
+    /// <summary>
+    /// Elementwise choice: where the condition holds <paramref name="whenTrue"/>, elsewhere <paramref name="whenFalse"/>.
+    /// </summary>
     public static Value Where(this Value condition, Value whenTrue, Value whenFalse) =>
         condition.Builder.Op("Where", [condition, whenTrue, whenFalse]);
 

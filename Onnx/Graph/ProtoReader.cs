@@ -168,7 +168,10 @@ internal sealed class ProtoReader(string source, string? folder)
         if (!path.StartsWith(root, StringComparison.Ordinal))
             throw new InvalidDataException($"'{source}': tensor '{proto.Name}' is stored in '{location}', outside the model's folder.");
         if (!File.Exists(path))
-            throw new InvalidDataException($"'{source}': tensor '{proto.Name}' is stored in '{location}', which is missing beside the model.");
+        {
+            throw new InvalidDataException(
+                $"'{source}': tensor '{proto.Name}' is stored in '{location}', which is missing beside the model.");
+        }
         using var file = File.OpenHandle(path);
         var length = RandomAccess.GetLength(file);
         var offset = entries.TryGetValue("offset", out var text) ? long.Parse(text) : 0;

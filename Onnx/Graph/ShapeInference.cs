@@ -31,7 +31,10 @@ internal static class ShapeInference
         {
             var infos = op.InferOutputs(node, [.. node.Inputs.Select(graph.Info)]);
             for (var i = 0; i < node.Outputs.Count; i++)
-                graph.Values[node.Outputs[i]] = infos[i];
+            {
+                if (node.Outputs[i].Length > 0)
+                    graph.Values[node.Outputs[i]] = infos[i];
+            }
         }
         else if (node.Domain.Length == 0 && Rules.TryGetValue(node.OpType, out var rule))
         {
@@ -42,13 +45,18 @@ internal static class ShapeInference
             var body = Inliner.Expand(graph, node, function);
             Infer(body, functions);
             for (var i = 0; i < node.Outputs.Count; i++)
-                graph.Values[node.Outputs[i]] = body.Info(body.Outputs[i]);
+            {
+                if (node.Outputs[i].Length > 0)
+                    graph.Values[node.Outputs[i]] = body.Info(body.Outputs[i]);
+            }
         }
     }
 
     /// <summary>The content of an integer scalar or vector of modest size.</summary>
     public static Shape? ContentOf(Tensor tensor) =>
-        tensor.Dims.Count <= 1 && tensor.ElementCount <= LargestContent && tensor.Type is TensorElementType.Int64 or TensorElementType.Int32 ? Shape.Of(tensor.ToInt64()) : null;
+        tensor.Dims.Count <= 1 && tensor.ElementCount <= LargestContent && IsInteger(tensor.Type) ? Shape.Of(tensor.ToInt64()) : null;
+
+    private static bool IsInteger(TensorElementType? type) => type is TensorElementType.Int64 or TensorElementType.Int32;
 
     private static Dictionary<string, Rule> CreateRules()
     {
@@ -61,8 +69,8 @@ internal static class ShapeInference
 
         Add(node => node.Set(0, node.Type(0), node.Shape(0), node.Content(0)), "Identity");
         Add(node => node.Set(0, node.Type(0), node.Shape(0)),
-            "Abs", "Acos", "Asin", "Atan", "BatchNormalization", "Ceil", "Celu", "Clip", "Cos", "CumSum", "Elu", "Erf", "Exp", "Floor", "Gelu",
-            "GroupNormalization", "HardSigmoid", "HardSwish", "Hardmax", "InstanceNormalization", "LeakyRelu", "Log", "LogSoftmax",
+            "Abs", "Acos", "Asin", "Atan", "BatchNormalization", "Ceil", "Celu", "Clip", "Cos", "CumSum", "Elu", "Erf", "Exp", "Floor",
+            "Gelu", "GroupNormalization", "HardSigmoid", "HardSwish", "Hardmax", "InstanceNormalization", "LeakyRelu", "Log", "LogSoftmax",
             "LpNormalization", "LRN", "Mish", "Not", "PRelu", "Reciprocal", "Relu", "Round", "ScatterElements", "ScatterND", "Selu",
             "Sigmoid", "Sign", "Sin", "Sinh", "Softmax", "Softplus", "Softsign", "Sqrt", "Tan", "Tanh", "ThresholdedRelu", "Trilu");
         Add(node => node.Set(0, node.Type(0), node.Shape(0), Map(node.Content(0), x => x.IsKnown ? -x.Value : Dim.Unknown)), "Neg");
@@ -75,7 +83,8 @@ internal static class ShapeInference
         Add(node => node.Broadcast(node.Type(0), (x, y) => Both(x, y, Math.Max)), "Max");
         Add(node => node.Broadcast(node.Type(0), (x, y) => Both(x, y, Math.Min)), "Min");
         Add(node => node.Broadcast(node.Type(0)), "Pow", "BitShift", "Mean", "Sum");
-        Add(node => node.Broadcast(TensorElementType.Bool), "And", "Or", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual");
+        Add(node => node.Broadcast(TensorElementType.Bool),
+            "And", "Or", "Xor", "Equal", "Greater", "GreaterOrEqual", "Less", "LessOrEqual");
         Add(node => node.Set(0, node.Type(1), BroadcastShapes(BroadcastShapes(node.Shape(0), node.Shape(1)), node.Shape(2))), "Where");
         Add(node => node.Set(0, (TensorElementType)node.Attributes.Int("to"), node.Shape(0), node.Content(0)), "Cast");
         Add(node => node.Set(0, node.Type(1), node.Shape(0), node.Content(0)), "CastLike");
@@ -108,13 +117,13 @@ internal static class ShapeInference
         Add(TopK, "TopK");
         Add(Range, "Range");
         Add(ShapeOf, "Shape");
-        Add(node => node.Set(0, TensorElementType.Int64, [], node.Shape(0) is { IsStatic: true } shape ? [shape.ElementCount] : null), "Size");
+        Add(SizeOf, "Size");
         Add(Constant, "Constant");
         Add(ConstantOfShape, "ConstantOfShape");
         Add(OneHot, "OneHot");
         Add(BlockToDepth, "SpaceToDepth");
         Add(DepthToBlock, "DepthToSpace");
-        Add(node => node.Set(0, node.Attributes.Contains("dtype") ? (TensorElementType)node.Attributes.Int("dtype") : node.Type(0), node.Shape(0)), "EyeLike");
+        Add(EyeLike, "EyeLike");
         Add(node => node.Set(0, TensorElementType.Int64, node.Shape(0) is { } shape ? [shape.Rank, Dim.Unknown] : null), "NonZero");
         return rules;
     }
@@ -151,7 +160,10 @@ internal static class ShapeInference
         }
         var group = node.Attributes.Int("group", 1);
         if (input[1].IsKnown && weight[1].IsKnown && input[1].Value != weight[1].Value * group)
-            throw node.Error($"input {input} has {input[1]} channels, but weights {weight} in {group} groups take {weight[1].Value * group}");
+        {
+            throw node.Error(
+                $"input {input} has {input[1]} channels, but weights {weight} in {group} groups take {weight[1].Value * group}");
+        }
         node.Set(0, node.Type(0), [input[0], weight[0], .. WindowSizes(node, input, SpatialSizes(node, weight))]);
     }
 
@@ -172,9 +184,9 @@ internal static class ShapeInference
         var dims = new Dim[spatial];
         for (var i = 0; i < spatial; i++)
         {
+            var window = outputPadding[i] + ((kernel[i] - 1) * dilations[i]) + 1 - pads[i] - pads[i + spatial];
             dims[i] = sizes is not null ? sizes[i]
-                : input[2 + i].IsKnown
-                ? (strides[i] * (input[2 + i].Value - 1)) + outputPadding[i] + ((kernel[i] - 1) * dilations[i]) + 1 - pads[i] - pads[i + spatial]
+                : input[2 + i].IsKnown ? (strides[i] * (input[2 + i].Value - 1)) + window
                 : Dim.Unknown;
         }
         var channels = weight[1].IsKnown ? weight[1].Value * node.Attributes.Int("group", 1) : Dim.Unknown;
@@ -232,7 +244,8 @@ internal static class ShapeInference
     {
         var shape = node.Shape(0);
         node.Set(0, node.Type(0), shape);
-        var statistics = shape is null ? null : Map(shape, (dim, axis) => axis < Axis(node.Attributes.Int("axis", -1), shape.Rank) ? dim : 1);
+        var first = shape is null ? 0 : Axis(node.Attributes.Int("axis", -1), shape.Rank);
+        var statistics = Map(shape, (dim, axis) => axis < first ? dim : 1);
         node.Set(1, TensorElementType.Float, statistics);
         node.Set(2, TensorElementType.Float, statistics);
     }
@@ -260,6 +273,7 @@ internal static class ShapeInference
         }
         var keepZero = node.Attributes.Int("allowzero", 0) != 0;
         var dims = target.ToArrayOfDims();
+        bool Fits() => !Array.TrueForAll(dims, dim => dim.IsKnown) || Shape.Create(dims).ElementCount == input.ElementCount;
         for (var i = 0; i < dims.Length; i++)
         {
             if (!keepZero && dims[i] == 0)
@@ -268,9 +282,7 @@ internal static class ShapeInference
         var open = Array.FindIndex(dims, dim => dim == -1);
         if (open >= 0)
             dims[open] = input is null ? Dim.Unknown : Quotient(input, dims.Where((_, i) => i != open));
-        else if (input is { IsStatic: true } && Array.TrueForAll(dims, dim => dim.IsKnown) && Shape.Create(dims).ElementCount != input.ElementCount)
-            throw node.Error($"{input} cannot take the shape {Shape.Create(dims)}");
-        if (open >= 0 && dims[open].IsKnown && input is { IsStatic: true } && Shape.Create(dims).ElementCount != input.ElementCount)
+        if (input is { IsStatic: true } && !Fits())
             throw node.Error($"{input} cannot take the shape {target}");
         node.Set(0, node.Type(0), Shape.Create(dims), node.Content(0));
     }
@@ -378,7 +390,9 @@ internal static class ShapeInference
     {
         start = start < 0 ? start + size : start;
         end = end < 0 ? end + size : end;
-        (start, end) = step > 0 ? (Math.Clamp(start, 0, size), Math.Clamp(end, 0, size)) : (Math.Clamp(start, 0, size - 1), Math.Clamp(end, -1, size - 1));
+        (start, end) = step > 0
+            ? (Math.Clamp(start, 0, size), Math.Clamp(end, 0, size))
+            : (Math.Clamp(start, 0, size - 1), Math.Clamp(end, -1, size - 1));
         var count = Math.Max(0, step > 0 ? (end - start + step - 1) / step : (start - end - step - 1) / -step);
         return new(start, step, count);
     }
@@ -440,7 +454,9 @@ internal static class ShapeInference
             return;
         }
         var pads = node.Integers("pads", 1);
-        var axes = node.Content(3) is { } listed ? [.. listed.ToArray().Select(axis => Axis(axis, shape.Rank))] : Enumerable.Range(0, shape.Rank).ToArray();
+        var axes = node.Content(3) is { } listed
+            ? [.. listed.ToArray().Select(axis => Axis(axis, shape.Rank))]
+            : Enumerable.Range(0, shape.Rank).ToArray();
         var dims = shape.ToArrayOfDims();
         for (var i = 0; i < axes.Length; i++)
         {
@@ -519,7 +535,9 @@ internal static class ShapeInference
             node.Set(0, node.Type(0), shape, node.Content(0));
             return;
         }
-        node.Set(0, node.Type(0), Reduced(shape, axes is null or [] ? [.. Enumerable.Range(0, shape.Rank).Select(axis => (long)axis)] : axes, keep), content);
+        if (axes is null or [])
+            axes = [.. Enumerable.Range(0, shape.Rank).Select(axis => (long)axis)];
+        node.Set(0, node.Type(0), Reduced(shape, axes, keep), content);
     }
 
     private static void ArgReduce(NodeInference node) => node.Set(0, TensorElementType.Int64,
@@ -543,14 +561,14 @@ internal static class ShapeInference
 
     private static void Range(NodeInference node)
     {
-        if (node.Content(0) is { IsStatic: true } start && node.Content(1) is { Count: 1 } limit && node.Content(2) is { IsStatic: true } delta)
+        if (node.Content(0) is { IsStatic: true } start && node.Content(1) is { } limit && node.Content(2) is { IsStatic: true } delta)
         {
             if (limit.IsStatic)
             {
                 var (from, to, step) = (start[0].Value, limit[0].Value, delta[0].Value);
                 var count = Math.Max(0, (to - from + step - Math.Sign(step)) / step);
-                Shape? content = count <= LargestContent ? Shape.Of([.. Enumerable.Range(0, (int)count).Select(i => from + (i * step))]) : null;
-                node.Set(0, node.Type(0), [count], content);
+                node.Set(0, node.Type(0), [count],
+                    count <= LargestContent ? [.. new SliceRange(from, step, count).Select(position => new Dim(position))] : null);
                 return;
             }
             if (start[0] == 0 && delta[0] == 1)
@@ -572,6 +590,15 @@ internal static class ShapeInference
         var positions = SlicePositions(shape.Rank, node.Attributes.Int("start", 0), node.Attributes.Int("end", shape.Rank), 1);
         Shape content = [.. positions.Select(position => shape[(int)position])];
         node.Set(0, TensorElementType.Int64, [content.Rank], content);
+    }
+
+    private static void SizeOf(NodeInference node) =>
+        node.Set(0, TensorElementType.Int64, [], node.Shape(0) is { IsStatic: true } shape ? [shape.ElementCount] : null);
+
+    private static void EyeLike(NodeInference node)
+    {
+        var type = node.Attributes.Contains("dtype") ? (TensorElementType)node.Attributes.Int("dtype") : node.Type(0);
+        node.Set(0, type, node.Shape(0));
     }
 
     private static void Constant(NodeInference node)
@@ -597,8 +624,7 @@ internal static class ShapeInference
     {
         var fill = node.Attributes.Contains("value") ? (Tensor)node.Attributes["value"] : Tensor.Scalar(0f);
         var shape = node.Content(0) ?? UnknownOf(node.Shape(0));
-        var isInteger = fill.Type is TensorElementType.Int64 or TensorElementType.Int32;
-        Shape? content = isInteger && shape is { IsStatic: true, Rank: 1 } && shape[0].Value <= LargestContent
+        Shape? content = IsInteger(fill.Type) && shape is { IsStatic: true, Rank: 1 } && shape[0].Value <= LargestContent
             ? Shape.Of(Filled((int)shape[0].Value, fill.ToInt64()[0]))
             : null;
         node.Set(0, fill.Type, shape, content);
@@ -707,7 +733,8 @@ internal static class ShapeInference
         public long[]? Axes(int input) => Integers("axes", input);
 
         public float[]? Floats(int input) =>
-            HasInput(input) && graph.Initializers.TryGetValue(node.Inputs[input], out var tensor) && tensor.Type == TensorElementType.Float && tensor.ElementCount > 0
+            HasInput(input) && graph.Initializers.TryGetValue(node.Inputs[input], out var tensor)
+                && tensor is { Type: TensorElementType.Float, ElementCount: > 0 }
                 ? tensor.AsSpan<float>().ToArray()
                 : null;
 
@@ -715,8 +742,7 @@ internal static class ShapeInference
         {
             if (output >= node.Outputs.Count || node.Outputs[output].Length == 0)
                 return;
-            var isInteger = type is TensorElementType.Int64 or TensorElementType.Int32 && shape is { Rank: <= 1 };
-            graph.Values[node.Outputs[output]] = new(type, shape, isInteger ? content : null);
+            graph.Values[node.Outputs[output]] = new(type, shape, IsInteger(type) && shape is { Rank: <= 1 } ? content : null);
         }
 
         public void Broadcast(TensorElementType? type, Func<Dim, Dim, Dim>? combine = null)
@@ -737,8 +763,9 @@ internal static class ShapeInference
             if (combine is not null && node.Inputs.Count == 2 && Content(0) is { } left && Content(1) is { } right)
             {
                 var count = Math.Max(left.Count, right.Count);
+                Dim Element(Shape operand, int index) => operand[operand.Count == 1 ? 0 : index];
                 if ((left.Count == count || left.Count == 1) && (right.Count == count || right.Count == 1))
-                    content = [.. Enumerable.Range(0, count).Select(i => combine(left[left.Count == 1 ? 0 : i], right[right.Count == 1 ? 0 : i]))];
+                    content = [.. Enumerable.Range(0, count).Select(i => combine(Element(left, i), Element(right, i)))];
             }
             Set(0, type, shape, content);
         }

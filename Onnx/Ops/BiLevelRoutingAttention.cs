@@ -67,7 +67,10 @@ public sealed class BiLevelRoutingAttention : AttentionOp
             var regions = Regions(query[1]) is { IsKnown: true } rows && Regions(query[2]) is { IsKnown: true } columns
                 ? rows.Value * columns.Value : Dim.Unknown;
             if (regions.IsKnown && topK > regions.Value)
-                throw new InvalidOperationException($"{Name}: top_k is {topK}, but a map of {query[1]} x {query[2]} has {regions} regions.");
+            {
+                throw new InvalidOperationException(
+                    $"{Name}: top_k is {topK}, but a map of {query[1]} x {query[2]} has {regions} regions.");
+            }
             routing = [query[0], regions, topK];
             logSumExp = [query[0], node.Attributes.Int("num_heads"), query[1], query[2]];
         }

@@ -88,7 +88,9 @@ internal sealed class RegionGrid
     /// <summary>[N, R, M, C] to [N, R, h, M, d].</summary>
     public Value Heads(Value tokens) => SplitHeads(tokens).Transpose(0, 1, 3, 2, 4);
 
-    /// <summary>The scaled scores of the queries of each region against the keys of the regions it attends to: [N, R, h, T, k * T].</summary>
+    /// <summary>
+    /// The scaled scores of the queries of each region against the keys of the regions it attends to: [N, R, h, T, k * T].
+    /// </summary>
     public Value Scores(Value query, Value key, Value routing) =>
         Scaled(Heads(query)).MatMul(SplitHeads(Gather(key, routing)).Transpose(0, 1, 3, 4, 2));
 

@@ -25,21 +25,14 @@ public class BiLevelRoutingAttentionBodyTests
         var model = builder.ToModel();
         var results = SessionRunner.Run(model, new Dictionary<string, Tensor>
         {
-            ["query"] = Random(1, n, h, w, cq), ["key"] = Random(2, n, h, w, cq), ["value"] = Random(3, n, h, w, c),
+            ["query"] = RandomTensor.Float(1, n, h, w, cq),
+            ["key"] = RandomTensor.Float(2, n, h, w, cq),
+            ["value"] = RandomTensor.Float(3, n, h, w, c),
         });
         foreach (var name in results.Keys)
         {
             Assert.Equal(model.Graph.Info(name).Shape!.ToString(), results[name].Shape.ToString());
             Assert.Equal(model.Graph.Info(name).Type, results[name].Type);
         }
-    }
-
-    private static Tensor Random(int seed, params long[] dims)
-    {
-        var random = new Random(seed);
-        var values = new float[dims.Aggregate(1L, (a, b) => a * b)];
-        for (var i = 0; i < values.Length; i++)
-            values[i] = (random.NextSingle() * 2) - 1;
-        return Tensor.Create<float>(values, dims);
     }
 }

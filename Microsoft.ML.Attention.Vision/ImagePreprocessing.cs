@@ -87,14 +87,20 @@ public sealed record ImagePreprocessing
             throw new ArgumentException($"A standard deviation of 0 in {StandardDeviation} would divide by zero.");
     }
 
-    /// <summary>Writes the <see cref="ValueCount"/> numbers of a picture, e.g. into its slice of a batch <c>[N, 3, Height, Width]</c>.</summary>
+    /// <summary>Writes the <see cref="ValueCount"/> numbers of a picture, e.g. into its slice of a batch.</summary>
     internal void Apply(PixelView picture, Span<float> destination)
     {
         var pixels = ArrayPool<byte>.Shared.Rent(Height * Width * PixelView.BytesPerPixel);
-        var (width, height) = ResizedSize(picture.Width, picture.Height);
-        AntialiasedResize.Resize(picture, width, height, Filter, CentreCrop(width, height), pixels);
+        Resize(picture, pixels);
         Normalise(new PixelView(pixels, Width, Height), destination);
         ArrayPool<byte>.Shared.Return(pixels);
+    }
+
+    /// <summary>Resizes and crops a picture into 8-bit pixels <c>[Height, Width, 4]</c>.</summary>
+    internal void Resize(PixelView picture, Span<byte> destination)
+    {
+        var (width, height) = ResizedSize(picture.Width, picture.Height);
+        AntialiasedResize.Resize(picture, width, height, Filter, CentreCrop(width, height), destination);
     }
 
     /// <summary>Scales and normalises a picture that has the right size already.</summary>

@@ -1,0 +1,47 @@
+namespace Microsoft.ML.Attention.Vision;
+
+/// <summary>
+/// Random numbers that belong to one sample of one epoch: whichever thread draws them, and in whichever order samples are prepared, they
+/// are the same (SplitMix64 started from a hash of seed, epoch and index).
+/// </summary>
+internal struct SampleRandom
+{
+    private ulong _state;
+    private double? _spareNormal;
+
+    public SampleRandom(int seed, int epoch, long index) =>
+        _state = Mix(Mix(Mix((uint)seed) + (uint)epoch) + (ulong)index);
+
+    /// <summary>A number in [0, 1).</summary>
+    public double NextDouble() => (NextBits() >> 11) * (1.0 / (1L << 53));
+
+    /// <summary>A number in [minimum, maximum).</summary>
+    public double NextDouble(double minimum, double maximum) => minimum + (maximum - minimum) * NextDouble();
+
+    /// <summary>An integer in [0, bound).</summary>
+    public int Next(int bound) => (int)Math.BigMul(NextBits(), (ulong)bound, out _);
+
+    /// <summary>A standard normal number (Box and Muller).</summary>
+    public float NextNormal()
+    {
+        if (_spareNormal is { } spare)
+        {
+            _spareNormal = null;
+            return (float)spare;
+        }
+        var radius = Math.Sqrt(-2 * Math.Log(1 - NextDouble()));
+        var (sine, cosine) = Math.SinCos(2 * Math.PI * NextDouble());
+        _spareNormal = radius * sine;
+        return (float)(radius * cosine);
+    }
+
+    private ulong NextBits() => Mix(_state++);
+
+    private static ulong Mix(ulong value)
+    {
+        value += 0x9E3779B97F4A7C15;
+        value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9;
+        value = (value ^ (value >> 27)) * 0x94D049BB133111EB;
+        return value ^ (value >> 31);
+    }
+}

@@ -1,0 +1,173 @@
+using System.Runtime.InteropServices;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.Attention;
+
+/// <summary>The tensors of one batch, allocated once and used for batch after batch.</summary>
+internal sealed unsafe class ScoringBatch : IDisposable
+{
+    private readonly OnnxSession _session;
+    private readonly Tensor[] _inputs;
+    private readonly Tensor[] _outputs;
+    private readonly string[] _inputNames;
+    private readonly string[] _outputNames;
+    private readonly bool _fixedRows;
+    private readonly bool _outputsAllocated;
+    private readonly Exception?[] _failures;
+    private IDisposableReadOnlyCollection<OrtValue>? _results;
+
+    /// <param name="session">The model.</param>
+    /// <param name="inputs">How the model's inputs are filled; one for each input.</param>
+    /// <param name="outputNames">The outputs that are wanted; with none of them <see cref="Run"/> does nothing.</param>
+    /// <param name="rows">The rows of a run, where the model does not fix them.</param>
+    public ScoringBatch(OnnxSession session, IReadOnlyList<TensorInput> inputs, string[] outputNames, int rows)
+    {
+        _session = session;
+        int? fixedRows = session.FixedRows;
+        _fixedRows = fixedRows is not null;
+        Capacity = fixedRows ?? rows;
+        _failures = new Exception?[Capacity];
+        _inputNames = inputs.Select(i => i.Name).ToArray();
+        _inputs = inputs.Select(i => new Tensor(i.ElementType, i.RowShape)).ToArray();
+        _outputNames = outputNames;
+        _outputs = outputNames.Select(n => new Tensor(session.Outputs[n].ElementType, session.Outputs[n].RowShape.ToArray())).ToArray();
+        _outputsAllocated = _outputs.All(o => o.RowShape.All(d => d >= 0));
+        foreach (var tensor in _outputsAllocated ? _inputs.Concat(_outputs) : _inputs)
+            tensor.Allocate(session, Capacity);
+    }
+
+    /// <summary>The most rows the batch holds.</summary>
+    public int Capacity { get; }
+
+    /// <summary>The rows it holds now.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>The source's position of the row in slot 0.</summary>
+    public long FirstRow { get; private set; }
+
+    /// <summary>Starts over with no rows.</summary>
+    public void Clear()
+    {
+        Array.Clear(_failures, 0, Count);
+        Count = 0;
+    }
+
+    /// <summary>Adds the row at this position of the source and returns its slot.</summary>
+    public int Add(long position)
+    {
+        if (Count == 0)
+            FirstRow = position;
+        return Count++;
+    }
+
+    /// <summary>The bytes of a row of an input.</summary>
+    public Span<byte> Input(int input, int slot) => _inputs[input].Row(slot);
+
+    /// <summary>The elements of a row of an output.</summary>
+    public ReadOnlySpan<T> Output<T>(int output, int slot)
+        where T : unmanaged => MemoryMarshal.Cast<byte, T>(_outputs[output].Row(slot));
+
+    /// <summary>The index of an output among those asked for.</summary>
+    public int OutputIndex(string name) => Array.IndexOf(_outputNames, name);
+
+    /// <summary>Why a row's input could not be read, or null.</summary>
+    public Exception? Failure(int slot) => _failures[slot];
+
+    /// <summary>Marks a row as unreadable; its inputs become zeros so that the others are not disturbed.</summary>
+    public void Fail(int slot, Exception reason)
+    {
+        _failures[slot] = reason;
+        foreach (var input in _inputs)
+            input.Row(slot).Clear();
+    }
+
+    /// <summary>Scores the rows in one run.</summary>
+    public void Run(CancellationToken cancellation)
+    {
+        if (_outputs.Length == 0 || Count == 0)
+            return;
+        int rows = _fixedRows ? Capacity : Count;
+        for (int slot = Count; slot < rows; slot++)
+        {
+            foreach (var input in _inputs)
+                input.Row(slot).Clear();
+        }
+        var views = new List<OrtValue>();
+        try
+        {
+            var inputs = Array.ConvertAll(_inputs, t => t.View(rows, Capacity, views));
+            if (_outputsAllocated)
+                _session.Run(_inputNames, inputs, _outputNames, Array.ConvertAll(_outputs, t => t.View(rows, Capacity, views)), cancellation);
+            else
+                RunIntoNewOutputs(inputs, rows, cancellation);
+        }
+        finally
+        {
+            views.ForEach(v => v.Dispose());
+        }
+    }
+
+    public void Dispose()
+    {
+        _results?.Dispose();
+        foreach (var tensor in _inputs.Concat(_outputs))
+            tensor.Dispose();
+    }
+
+    private void RunIntoNewOutputs(OrtValue[] inputs, int rows, CancellationToken cancellation)
+    {
+        _results?.Dispose();
+        _results = null;
+        _results = _session.Run(_inputNames, inputs, _outputNames, cancellation);
+        for (int i = 0; i < _outputs.Length; i++)
+            _outputs[i].Show(_outputNames[i], _results[i], rows);
+    }
+
+    private sealed class Tensor(TensorElementType elementType, long[] rowShape) : IDisposable
+    {
+        private OrtValue? _value;
+        private byte* _data;
+        private int _rowBytes;
+
+        public long[] RowShape => rowShape;
+
+        public void Allocate(OnnxSession session, int rows)
+        {
+            _value = session.Allocate(elementType, [rows, .. rowShape]);
+            Point(_value, rows);
+        }
+
+        /// <summary>Points at a result of this many rows, which somebody else owns.</summary>
+        public void Show(string name, OrtValue result, int rows)
+        {
+            long[] shape = result.GetTensorTypeAndShape().Shape;
+            if (shape.Length == 0 || shape[0] != rows)
+                throw new InvalidOperationException($"Output '{name}' came back with shape [{string.Join(", ", shape)}] for {rows} rows: "
+                    + "its first dimension is to count the rows.");
+            Point(result, rows);
+        }
+
+        public Span<byte> Row(int slot) => new(_data + (nint)slot * _rowBytes, _rowBytes);
+
+        /// <summary>The first <paramref name="rows"/> rows as a tensor; one that is made for it is added to <paramref name="views"/>.</summary>
+        public OrtValue View(int rows, int capacity, List<OrtValue> views)
+        {
+            if (rows == capacity)
+                return _value!;
+            var view = OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, elementType, [rows, .. rowShape],
+                (nint)_data, (long)rows * _rowBytes);
+            views.Add(view);
+            return view;
+        }
+
+        public void Dispose() => _value?.Dispose();
+
+        private void Point(OrtValue value, int rows)
+        {
+            var bytes = value.GetTensorMutableRawData();
+            _data = (byte*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref MemoryMarshal.GetReference(bytes));
+            _rowBytes = bytes.Length / rows;
+        }
+    }
+}

@@ -1,0 +1,103 @@
+using Microsoft.ML.Data;
+using Microsoft.ML.Runtime;
+
+namespace Microsoft.ML.Attention;
+
+/// <summary>
+/// A transformer that runs an ONNX model: over the rows of a data view in batches, over single rows in a <c>PredictionEngine</c>.
+/// It opens the model when it is first needed; threads may share it.
+/// </summary>
+public abstract class OnnxTransformerBase : ITransformer, IDisposable
+{
+    private readonly Lazy<OnnxSession> _session;
+    private long _badRowCount;
+
+    private protected OnnxTransformerBase(IHost host, ModelContent model, ScoringOptions scoring)
+    {
+        scoring.Check(host);
+        Host = host;
+        Model = model;
+        Scoring = scoring;
+        _session = new(() => OnnxSession.Open(host, model, scoring.Session));
+    }
+
+    /// <summary>How the model is run.</summary>
+    public ScoringOptions Scoring { get; }
+
+    /// <summary>Where the model runs: <see cref="Attention.ExecutionProvider.Cpu"/> or <see cref="Attention.ExecutionProvider.Cuda"/>.</summary>
+    /// <exception cref="InvalidOperationException">The model cannot be opened there.</exception>
+    public ExecutionProvider ExecutionProvider => Session.Provider;
+
+    /// <summary>Rows, since the transformer was made, whose input could not be read: see <see cref="BadInput.ScoreAsMissing"/>.</summary>
+    public long BadRowCount => Interlocked.Read(ref _badRowCount);
+
+    bool ITransformer.IsRowToRowMapper => true;
+
+    private protected IHost Host { get; }
+
+    private protected ModelContent Model { get; }
+
+    internal OnnxSession Session => _session.Value;
+
+    internal long RunCount => _session.IsValueCreated ? _session.Value.RunCount : 0;
+
+    /// <inheritdoc/>
+    public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => Bind(inputSchema).OutputSchema;
+
+    /// <inheritdoc/>
+    public IDataView Transform(IDataView input) => Transform(input, CancellationToken.None);
+
+    /// <summary>Adds the model's columns to the data. Like any transform it is lazy: rows are scored when somebody reads the columns.</summary>
+    /// <param name="input">The data.</param>
+    /// <param name="cancellation">Ends reading the result with an <see cref="OperationCanceledException"/>, in the middle of a batch too.</param>
+    public IDataView Transform(IDataView input, CancellationToken cancellation)
+    {
+        Host.CheckValue(input, nameof(input));
+        return new BatchingDataView(Host, Bind(input.Schema), input, cancellation);
+    }
+
+    /// <summary>Closes the model. Data views and prediction engines made with the transformer cannot be used after that.</summary>
+    public void Dispose()
+    {
+        if (_session.IsValueCreated)
+            _session.Value.Dispose();
+        GC.SuppressFinalize(this);
+    }
+
+    IRowToRowMapper ITransformer.GetRowToRowMapper(DataViewSchema inputSchema)
+    {
+        Host.CheckValue(inputSchema, nameof(inputSchema));
+        return new RowToRowMapperTransform(Host, new EmptyDataView(Host, inputSchema), Bind(inputSchema), Bind);
+    }
+
+    void ICanSaveModel.Save(ModelSaveContext ctx) => Save(ctx);
+
+    /// <summary>The same model, opened with other session options.</summary>
+    internal abstract OnnxTransformerBase WithSession(OnnxSessionOptions session);
+
+    /// <summary>Says how the columns of a schema feed the model's inputs; checks that they fit.</summary>
+    internal abstract IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema);
+
+    /// <summary>The columns that the transformer adds, <see cref="ScoringOptions.ErrorColumnName"/> apart.</summary>
+    internal abstract IReadOnlyList<OutputColumn> GetOutputColumns();
+
+    /// <summary>Writes version information, <see cref="SaveModelAndOptions"/> and what else <c>Create</c> needs.</summary>
+    private protected abstract void SaveCore(ModelSaveContext context);
+
+    private protected void SaveModelAndOptions(ModelSaveContext context)
+    {
+        Scoring.Save(context);
+        Model.Save(context);
+    }
+
+    internal void Save(ModelSaveContext context)
+    {
+        Host.CheckValue(context, nameof(context));
+        context.CheckAtModel();
+        SaveCore(context);
+    }
+
+    internal void CountBadRow() => Interlocked.Increment(ref _badRowCount);
+
+    private protected BoundScorer Bind(DataViewSchema schema) => new(Host, this, schema);
+}

@@ -1,0 +1,160 @@
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+using Microsoft.ML.Runtime;
+
+namespace Microsoft.ML.Attention;
+
+/// <summary>An open model. Any number of threads may run it at once.</summary>
+internal sealed class OnnxSession : IDisposable
+{
+    private const string CudaProviderName = "CUDAExecutionProvider";
+
+    private readonly InferenceSession _session;
+    private readonly OrtAllocator? _pinned;
+    private long _runCount;
+
+    private OnnxSession(InferenceSession session, ExecutionProvider provider, int deviceId)
+    {
+        _session = session;
+        Provider = provider;
+        if (provider == ExecutionProvider.Cuda)
+        {
+            using var memory = new OrtMemoryInfo("CudaPinned", OrtAllocatorType.DeviceAllocator, deviceId, OrtMemType.CpuOutput);
+            _pinned = new OrtAllocator(session, memory);
+        }
+        Inputs = session.InputNames.ToDictionary(n => n, n => TensorDescription.From(n, session.InputMetadata[n]));
+        OutputNames = session.OutputNames;
+        FixedRows = Inputs.Values.Where(i => i.Rows >= 0).Select(i => (int?)i.Rows).FirstOrDefault();
+        Outputs = session.OutputMetadata.Where(o => o.Value.IsTensor).ToDictionary(o => o.Key, o => TensorDescription.From(o.Key, o.Value));
+    }
+
+    /// <summary>The provider in use: <see cref="ExecutionProvider.Cpu"/> or <see cref="ExecutionProvider.Cuda"/>.</summary>
+    public ExecutionProvider Provider { get; }
+
+    public IReadOnlyDictionary<string, TensorDescription> Inputs { get; }
+
+    /// <summary>Every output, in the model's order, those that are not tensors too.</summary>
+    public IReadOnlyList<string> OutputNames { get; }
+
+    /// <summary>The outputs that are tensors.</summary>
+    public IReadOnlyDictionary<string, TensorDescription> Outputs { get; }
+
+    /// <summary>The rows of every run, where the model fixes them.</summary>
+    public int? FixedRows { get; }
+
+    /// <summary>Runs so far.</summary>
+    public long RunCount => Interlocked.Read(ref _runCount);
+
+    public static OnnxSession Open(IHostEnvironment environment, ModelContent model, OnnxSessionOptions options)
+    {
+        using var channel = environment.Start("ONNX session");
+        var internals = environment as IHostEnvironmentInternal;
+        int deviceId = options.DeviceId ?? internals?.GpuDeviceId ?? 0;
+        if (options.ExecutionProvider == ExecutionProvider.Cpu)
+            return OpenOn(ExecutionProvider.Cpu, deviceId, model, options);
+
+        string missing;
+        if (OrtEnv.Instance().GetAvailableProviders().Contains(CudaProviderName))
+        {
+            try
+            {
+                var session = OpenOn(ExecutionProvider.Cuda, deviceId, model, options);
+                channel.Info($"{model.DisplayName} runs on CUDA device {deviceId}.");
+                return session;
+            }
+            catch (Exception e) when (e is OnnxRuntimeException or DllNotFoundException or InvalidOperationException)
+            {
+                missing = $"CUDA device {deviceId} could not be opened: {e.Message}";
+            }
+        }
+        else
+        {
+            missing = $"the loaded ONNX Runtime {OrtEnv.Instance().GetVersionString()} was built without CUDA; "
+                + "reference the package Microsoft.ML.OnnxRuntime.Gpu in place of Microsoft.ML.OnnxRuntime";
+        }
+        if (options.ExecutionProvider == ExecutionProvider.Auto)
+        {
+            channel.Info($"{model.DisplayName} runs on the CPU: {missing}.");
+        }
+        else if (internals?.FallbackToCpu == true)
+        {
+            channel.Warning($"{model.DisplayName} was to run on CUDA and runs on the CPU, as MLContext.FallbackToCpu says: {missing}.");
+        }
+        else
+        {
+            throw new InvalidOperationException($"{model.DisplayName} cannot run on CUDA: {missing}. "
+                + $"Where the CPU will do, choose {nameof(ExecutionProvider)}.{nameof(ExecutionProvider.Cpu)} or {nameof(ExecutionProvider.Auto)}.");
+        }
+        return OpenOn(ExecutionProvider.Cpu, deviceId, model, options);
+    }
+
+    /// <summary>Runs the model into outputs that the caller has allocated.</summary>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was cancelled, if need be in the middle of the run.</exception>
+    public void Run(IReadOnlyCollection<string> inputNames, IReadOnlyCollection<OrtValue> inputs,
+        IReadOnlyCollection<string> outputNames, IReadOnlyCollection<OrtValue> outputs, CancellationToken cancellation)
+    {
+        using var options = new RunOptions();
+        Run(options, cancellation, () => _session.Run(options, inputNames, inputs, outputNames, outputs));
+    }
+
+    /// <summary>Runs the model into outputs that ONNX Runtime allocates: for shapes that only the run tells.</summary>
+    /// <inheritdoc cref="Run(IReadOnlyCollection{string}, IReadOnlyCollection{OrtValue}, IReadOnlyCollection{string}, IReadOnlyCollection{OrtValue}, CancellationToken)"/>
+    public IDisposableReadOnlyCollection<OrtValue> Run(IReadOnlyCollection<string> inputNames, IReadOnlyCollection<OrtValue> inputs,
+        IReadOnlyCollection<string> outputNames, CancellationToken cancellation)
+    {
+        using var options = new RunOptions();
+        IDisposableReadOnlyCollection<OrtValue>? outputs = null;
+        Run(options, cancellation, () => outputs = _session.Run(options, inputNames, inputs, outputNames));
+        return outputs!;
+    }
+
+    /// <summary>A tensor in host memory for a batch to be written to or read from: page-locked where a CUDA device copies it.</summary>
+    public OrtValue Allocate(TensorElementType elementType, long[] shape) =>
+        OrtValue.CreateAllocatedTensorValue(_pinned ?? OrtAllocator.DefaultInstance, elementType, shape);
+
+    public void Dispose()
+    {
+        _pinned?.Dispose();
+        _session.Dispose();
+    }
+
+    private static OnnxSession OpenOn(ExecutionProvider provider, int deviceId, ModelContent model, OnnxSessionOptions options)
+    {
+        using var sessionOptions = new SessionOptions
+        {
+            GraphOptimizationLevel = options.GraphOptimizationLevel,
+            IntraOpNumThreads = options.IntraOpThreadCount,
+            LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
+        };
+        if (provider == ExecutionProvider.Cuda)
+            sessionOptions.AppendExecutionProvider_CUDA(deviceId);
+        RegisterKernels(sessionOptions, provider);
+        try
+        {
+            return new OnnxSession(model.Open(sessionOptions), provider, deviceId);
+        }
+        catch (OnnxRuntimeException e)
+        {
+            throw new InvalidOperationException($"ONNX Runtime cannot load {model.DisplayName}: {e.Message}", e);
+        }
+    }
+
+    private static void RegisterKernels(SessionOptions options, ExecutionProvider provider)
+    {
+    }
+
+    private void Run(RunOptions options, CancellationToken cancellation, Action run)
+    {
+        Interlocked.Increment(ref _runCount);
+        cancellation.ThrowIfCancellationRequested();
+        using var registration = cancellation.UnsafeRegister(static state => ((RunOptions)state!).Terminate = true, options);
+        try
+        {
+            run();
+        }
+        catch (OnnxRuntimeException) when (cancellation.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(cancellation);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.Runtime;
+
+namespace Microsoft.ML.Attention;
+
+/// <summary>How an ONNX model is run. Saved with the transformer that uses it.</summary>
+public sealed record OnnxSessionOptions
+{
+    /// <summary>Where the model runs; <see cref="ExecutionProvider.Auto"/> by default.</summary>
+    public ExecutionProvider ExecutionProvider { get; init; } = ExecutionProvider.Auto;
+
+    /// <summary>The CUDA device, from 0; <see langword="null"/> takes <see cref="MLContext.GpuDeviceId"/>, or 0 where that is not set.</summary>
+    public int? DeviceId { get; init; }
+
+    /// <summary>Threads that share one operator's work on the CPU; 0 lets ONNX Runtime choose (one a core).</summary>
+    public int IntraOpThreadCount { get; init; }
+
+    /// <summary>How far ONNX Runtime rewrites the graph when it loads it.</summary>
+    public GraphOptimizationLevel GraphOptimizationLevel { get; init; } = GraphOptimizationLevel.ORT_ENABLE_ALL;
+
+    internal void Save(ModelSaveContext context)
+    {
+        context.Writer.Write((int)ExecutionProvider);
+        context.Writer.Write(DeviceId ?? -1);
+        context.Writer.Write(IntraOpThreadCount);
+        context.Writer.Write((int)GraphOptimizationLevel);
+    }
+
+    internal static OnnxSessionOptions Load(ModelLoadContext context)
+    {
+        var provider = (ExecutionProvider)context.Reader.ReadInt32();
+        int deviceId = context.Reader.ReadInt32();
+        return new()
+        {
+            ExecutionProvider = provider,
+            DeviceId = deviceId < 0 ? null : deviceId,
+            IntraOpThreadCount = context.Reader.ReadInt32(),
+            GraphOptimizationLevel = (GraphOptimizationLevel)context.Reader.ReadInt32(),
+        };
+    }
+}

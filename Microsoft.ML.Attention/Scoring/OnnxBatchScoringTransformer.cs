@@ -53,8 +53,8 @@ public sealed class OnnxBatchScoringTransformer : OnnxTransformerBase
         SaveNames(context, _outputColumns);
     }
 
-    private static VersionInfo GetVersionInfo() => new("ATTNSCOR", 0x00010001, 0x00010001, 0x00010001, LoaderSignature,
-        typeof(OnnxBatchScoringTransformer).Assembly.FullName);
+    private static VersionInfo GetVersionInfo() => new("ATTNSCOR", 0x00010001, 0x00010001, 0x00010001,
+        typeof(OnnxBatchScoringTransformer).Assembly.FullName, LoaderSignature);
 
     private static OnnxBatchScoringTransformer Create(IHostEnvironment environment, ModelLoadContext context)
     {

@@ -35,6 +35,16 @@ internal struct SampleRandom
         return (float)(radius * cosine);
     }
 
+    /// <summary>Puts values into a random order.</summary>
+    public void Shuffle<T>(Span<T> values)
+    {
+        for (var i = values.Length - 1; i > 0; i--)
+        {
+            var j = Next(i + 1);
+            (values[i], values[j]) = (values[j], values[i]);
+        }
+    }
+
     private ulong NextBits() => Mix(_state++);
 
     private static ulong Mix(ulong value)

@@ -31,6 +31,12 @@ internal readonly ref struct PixelView
 
     public ReadOnlySpan<byte> Row(int y) => _bytes.Slice(y * _stride, Width * BytesPerPixel);
 
+    public void CopyTo(Span<byte> destination)
+    {
+        for (var y = 0; y < Height; y++)
+            Row(y).CopyTo(destination[(y * Width * BytesPerPixel)..]);
+    }
+
     public PixelView Crop(Rectangle window)
     {
         if (!new Rectangle(0, 0, Width, Height).Contains(window))

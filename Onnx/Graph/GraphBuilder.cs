@@ -213,6 +213,19 @@ public sealed class GraphBuilder
         return Array.ConvertAll(outputs, name => new Value(this, name));
     }
 
+    /// <summary>An output of a node that is in the graph; one that the node leaves out is added.</summary>
+    internal Value OutputOf(Node node, int index)
+    {
+        while (node.Outputs.Count <= index)
+            node.Outputs.Add("");
+        if (node.Outputs[index].Length == 0)
+        {
+            node.Outputs[index] = Claim(NewName(node.OpType));
+            ShapeInference.Infer(Graph, node, _functions);
+        }
+        return new(this, node.Outputs[index]);
+    }
+
     /// <summary>Prefixes the names of nodes and values made until the scope is disposed; scopes nest.</summary>
     public IDisposable Scope(string name)
     {

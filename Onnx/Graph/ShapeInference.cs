@@ -90,6 +90,7 @@ internal static class ShapeInference
         Add(node => node.Set(0, node.Type(1), node.Shape(0), node.Content(0)), "CastLike");
         Add(MatMul, "MatMul");
         Add(Gemm, "Gemm");
+        Add(Einsum, "Einsum");
         Add(Convolution, "Conv");
         Add(TransposedConvolution, "ConvTranspose");
         Add(Pool, "MaxPool", "AveragePool", "LpPool");
@@ -149,6 +150,20 @@ internal static class ShapeInference
             node.Set(0, node.Type(0), [left[(int)node.Attributes.Int("transA", 0)], right[1 - (int)node.Attributes.Int("transB", 0)]]);
         else
             node.Set(0, node.Type(0), null);
+    }
+
+    private static void Einsum(NodeInference node)
+    {
+        var sides = node.Attributes.String("equation", "").Replace(" ", "").Split("->");
+        var terms = sides[0].Split(',');
+        var sizes = new Dictionary<char, Dim>();
+        for (var i = 0; i < terms.Length; i++)
+        {
+            for (var axis = 0; axis < terms[i].Length; axis++)
+                sizes[terms[i][axis]] = node.Shape(i)?[axis] ?? Dim.Unknown;
+        }
+        var isPlain = sides.Length == 2 && !sides[0].Contains('.');
+        node.Set(0, node.Type(0), isPlain ? [.. sides[1].Select(label => sizes[label])] : null);
     }
 
     private static void Convolution(NodeInference node)

@@ -1,3 +1,5 @@
+using Microsoft.ML.Attention.Onnx.Training;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
@@ -21,6 +23,13 @@ public abstract class AttentionOp
     /// <summary>Builds the definition in standard operators.</summary>
     protected abstract Function CreateFunction();
 
+    /// <summary>Whether the operator brings a gradient of its own; else calls are differentiated through the definition.</summary>
+    internal virtual bool HasGradient => false;
+
+    /// <summary>The gradients of the inputs of a call, null where there is none.</summary>
+    internal virtual Value?[] Gradient(NodeGradient node) =>
+        throw new NotSupportedException($"{Name} is differentiated through its definition.");
+
     /// <summary>The types and shapes of the outputs of a node, from those of its inputs.</summary>
     internal abstract ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs);
 }
@@ -33,6 +42,12 @@ public static class AttentionOps
     [
         new BiLevelRoutingAttention(),
         new BiLevelRoutingAttentionGrad(),
+        new BatchNormalizationGrad(),
+        new BatchNormalizationTraining(),
+        new GeluGrad(),
+        new GroupedConvWeightGrad(),
+        new LayerNormalizationGrad(),
+        new SoftmaxGrad(),
     ];
 
     /// <summary>The operator that a node calls, or null if it is of another domain or unknown.</summary>

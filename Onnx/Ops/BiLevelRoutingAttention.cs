@@ -1,3 +1,4 @@
+using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -55,6 +56,13 @@ public sealed class BiLevelRoutingAttention : AttentionOp
             var logSumExp = scores.Reduce("ReduceLogSumExp", [-1], keepDims: false).Cast(TensorElementType.Float);
             return [grid.Map(attended.Transpose(0, 1, 3, 2, 4)), routing, grid.MapOfHeads(logSumExp)];
         });
+
+    internal override bool HasGradient => true;
+
+    internal override Value?[] Gradient(NodeGradient node) => node.Builder.Ops(
+        nameof(BiLevelRoutingAttentionGrad),
+        [node.Grad, node.Input(0), node.Input(1), node.Input(2), node.Output(0), node.Output(1), node.Output(2)],
+        3, node.Attributes.Clone(), Domain);
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)
     {

@@ -1,0 +1,50 @@
+using Microsoft.ML.Attention.Onnx.Training;
+
+namespace Microsoft.ML.Attention.Onnx.Ops;
+
+/// <summary>
+/// Batch normalisation as in training: normalises by the statistics of the batch and moves the running statistics towards them, as
+/// PyTorch's BatchNorm does (the running variance is the unbiased one).
+/// <list type="bullet">
+/// <item>Inputs: <c>x</c> [N, C, ...], <c>scale</c> [C], <c>bias</c> [C], <c>running_mean</c> [C], <c>running_variance</c> [C].</item>
+/// <item>Outputs: <c>y</c> [N, C, ...], <c>new_running_mean</c> [C], <c>new_running_variance</c> [C].</item>
+/// <item>Attributes: <c>epsilon</c>; <c>momentum</c>, the weight of the new statistics (PyTorch's sense), mostly 0.1.</item>
+/// </list>
+/// </summary>
+public sealed class BatchNormalizationTraining : AttentionOp
+{
+    /// <inheritdoc/>
+    protected override Function CreateFunction() => GraphBuilder.BuildFunction(
+        Domain, Name,
+        ["x", "scale", "bias", "running_mean", "running_variance"],
+        ["y", "new_running_mean", "new_running_variance"],
+        ["epsilon", "momentum"],
+        (builder, inputs) =>
+        {
+            var x = inputs[0].Reshape(0, 0, -1);
+            var epsilon = builder.Op("CastLike", [builder.Attribute("epsilon", typeof(float)), x]);
+            var momentum = builder.Op("CastLike", [builder.Attribute("momentum", typeof(float)), x]);
+            var mean = x.ReduceMean([0, 2], keepDims: true);
+            var centered = x - mean;
+            var squares = (centered * centered).ReduceSum([0, 2], keepDims: true);
+            var sizes = x.ShapeOf();
+            var count = sizes.Gather(builder.Int64(0)) * sizes.Gather(builder.Int64(2));
+            var variance = squares / builder.Op("CastLike", [count, x]);
+            var unbiased = squares / builder.Op("CastLike", [builder.Op("Max", [count - builder.Int64(1), builder.Int64(1)]), x]);
+            var inverse = (variance + epsilon).Apply("Sqrt").Apply("Reciprocal");
+            var y = (centered * (inverse * inputs[1].Reshape(1, -1, 1))) + inputs[2].Reshape(1, -1, 1);
+            return
+            [
+                y.Reshape(inputs[0].ShapeOf()),
+                inputs[3] + (momentum * (mean.Reshape(-1) - inputs[3])),
+                inputs[4] + (momentum * (unbiased.Reshape(-1) - inputs[4])),
+            ];
+        });
+
+    internal override bool HasGradient => true;
+
+    internal override Value?[] Gradient(NodeGradient node) =>
+        [.. BatchNormalizationGrad.Apply(node.Grad, node.Input(0), node.Input(1), node.Attributes.Float("epsilon", 1e-5f)), null, null];
+
+    internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[0], inputs[3], inputs[4]];
+}

@@ -1,0 +1,25 @@
+namespace Microsoft.ML.Attention.Onnx.Ops;
+
+/// <summary>
+/// The gradient of the exact (erf) Gaussian error linear unit.
+/// <list type="bullet">
+/// <item>Inputs: <c>output_grad</c> and the unit's input <c>x</c>, both [...].</item>
+/// <item>Outputs: <c>x_grad</c> [...].</item>
+/// </list>
+/// </summary>
+public sealed class GeluGrad : AttentionOp
+{
+    internal static Value Apply(Value outputGrad, Value x) => x.Builder.Op(nameof(GeluGrad), [outputGrad, x], domain: Domain);
+
+    /// <inheritdoc/>
+    protected override Function CreateFunction() => GraphBuilder.BuildFunction(
+        Domain, Name, ["output_grad", "x"], ["x_grad"], [], (builder, inputs) =>
+        {
+            var (g, x) = (inputs[0], inputs[1]);
+            var cumulative = ((x * Math.Sqrt(0.5)).Apply("Erf") * 0.5) + 0.5;
+            var density = (x * x * -0.5).Apply("Exp") * (1 / Math.Sqrt(2 * Math.PI));
+            return [g * (cumulative + (x * density))];
+        });
+
+    internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1]];
+}

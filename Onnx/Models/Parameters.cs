@@ -1,0 +1,74 @@
+using System.Text;
+using Microsoft.ML.Attention.Onnx.Weights;
+
+namespace Microsoft.ML.Attention.Onnx.Models;
+
+/// <summary>
+/// The parameters of a model under construction, or of one module in it. Each becomes an initialiser of the graph under its official
+/// name; asking twice gives the same value. What does not fit the source of the weights is collected and reported at the end.
+/// </summary>
+internal sealed class Parameters
+{
+    private readonly GraphBuilder _builder;
+    private readonly WeightSource _source;
+    private readonly string _segment;
+    private readonly string _prefix;
+    private readonly Dictionary<string, Value> _values;
+    private readonly List<string> _missing;
+    private readonly List<string> _wrongShapes;
+
+    public Parameters(GraphBuilder builder, WeightSource source)
+    {
+        (_builder, _source, _segment, _prefix) = (builder, source, "", "");
+        (_values, _missing, _wrongShapes) = (new(StringComparer.Ordinal), [], []);
+    }
+
+    private Parameters(Parameters parent, string segment)
+    {
+        (_builder, _source, _segment, _prefix) = (parent._builder, parent._source, segment, parent._prefix + segment + ".");
+        (_values, _missing, _wrongShapes) = (parent._values, parent._missing, parent._wrongShapes);
+    }
+
+    /// <summary>The parameters of a module inside this one.</summary>
+    public Parameters this[string module] => new(this, module);
+
+    /// <summary>Names the nodes made until the result is disposed after the module.</summary>
+    public IDisposable Scope() => _builder.Scope(_segment);
+
+    /// <summary>A parameter as a value of the graph.</summary>
+    public Value Get(string name, Initialization initialization, params ReadOnlySpan<long> dims)
+    {
+        name = _prefix + name;
+        if (_values.TryGetValue(name, out var known))
+            return known;
+        var expected = dims.ToArray();
+        var tensor = _source.Find(name, expected, initialization);
+        if (tensor is null)
+            _missing.Add($"{name} {Shape.Of(dims)}");
+        else if (!tensor.Dims.SequenceEqual(expected))
+            _wrongShapes.Add($"{name} is {tensor.Shape}, the model takes {Shape.Of(dims)}");
+        else
+            return _values[name] = _builder.Initializer(name, tensor);
+        return _values[name] = _builder.Initializer(name, Initialization.Zeros.Draw(0, name, expected));
+    }
+
+    /// <summary>Ends the construction.</summary>
+    /// <exception cref="InvalidDataException">The source lacks parameters, has them in other shapes, or has some that the model lacks.</exception>
+    public void ThrowIfUnfit()
+    {
+        var surplus = _source.Names.Where(name => !_values.ContainsKey(name)).ToArray();
+        if (_missing.Count + _wrongShapes.Count + surplus.Length == 0)
+            return;
+        var message = new StringBuilder($"The model does not fit {_source.Description}.");
+        List("Wrong shapes", _wrongShapes);
+        List("Missing", _missing);
+        List("Surplus", surplus);
+        throw new InvalidDataException(message.ToString());
+
+        void List(string title, IReadOnlyCollection<string> entries)
+        {
+            if (entries.Count > 0)
+                message.Append($" {title} ({entries.Count}): {string.Join("; ", entries)}.");
+        }
+    }
+}

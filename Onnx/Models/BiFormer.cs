@@ -270,7 +270,6 @@ public static class BiFormer
     /// </summary>
     internal static Value RoutedAttention(Value map, Parameters parameters, RoutedAttention options)
     {
-        using var scope = parameters.Scope();
         var width = map.Shape[3].Value;
         var queryKeyWidth = options.QueryKeyWidth ?? width;
         var padded = options.AutoPad ? PadToWindows(map, options.WindowCount) : map;
@@ -290,7 +289,6 @@ public static class BiFormer
     /// <summary>Bi-level routing attention of the channels-first variant, on maps of any size: [N, C, H, W] to the same.</summary>
     internal static Value RoutedAttentionChannelsFirst(Value map, Parameters parameters, RoutedAttention options)
     {
-        using var scope = parameters.Scope();
         var width = map.Shape[1].Value;
         var projected = map.Conv2d(parameters["qkv_linear"], 3 * width, kernel: 1).Split(1, width, width, width);
         var attended = BiLevelRoutingAttention.Apply(
@@ -307,7 +305,6 @@ public static class BiFormer
     /// </summary>
     internal static Value FullAttention(Value map, Parameters parameters, int lePEKernel)
     {
-        using var scope = parameters.Scope();
         const int HeadCount = BiFormerConfig.FullAttentionHeads;
         var width = map.Shape[3].Value;
         var headWidth = width / HeadCount;
@@ -326,7 +323,6 @@ public static class BiFormer
     /// <summary>Attention of every position to every other: [N, C, H, W] to the same. The positional convolution sees the values.</summary>
     internal static Value FullAttentionChannelsFirst(Value map, Parameters parameters, int lePEKernel)
     {
-        using var scope = parameters.Scope();
         const int HeadCount = BiFormerConfig.FullAttentionHeads;
         var width = map.Shape[1].Value;
         var headWidth = width / HeadCount;
@@ -412,20 +408,24 @@ public static class BiFormer
         }
     }
 
-    private static Value Attention(Value map, BiFormerConfig config, int stage, Parameters parameters) => (config.Layout, config.TopKs[stage]) switch
-    {
-        (BiFormerLayout.SwinTinyChannelsFirst, > 0) => RoutedAttentionChannelsFirst(map, parameters, config.RoutedAttention(stage)),
-        (BiFormerLayout.SwinTinyChannelsFirst, < 0) => FullAttentionChannelsFirst(map, parameters, config.LePEKernel),
-        (BiFormerLayout.SwinTinyChannelsFirst, _) => Convolutions(map, parameters),
-        (_, > 0) => RoutedAttention(map, parameters, config.RoutedAttention(stage)),
-        (_, -1) => FullAttention(map, parameters, lePEKernel: 0),
-        (_, < 0) => FullAttention(map, parameters, config.LePEKernel),
-        _ => Convolutions(map.ToChannelsFirst(), parameters).ToChannelsLast(),
-    };
-
-    private static Value Convolutions(Value map, Parameters parameters)
+    private static Value Attention(Value map, BiFormerConfig config, int stage, Parameters parameters)
     {
         using var scope = parameters.Scope();
+        return (config.Layout, config.TopKs[stage]) switch
+        {
+            (BiFormerLayout.SwinTinyChannelsFirst, > 0) => RoutedAttentionChannelsFirst(map, parameters, config.RoutedAttention(stage)),
+            (BiFormerLayout.SwinTinyChannelsFirst, < 0) => FullAttentionChannelsFirst(map, parameters, config.LePEKernel),
+            (BiFormerLayout.SwinTinyChannelsFirst, _) => Convolutions(map, parameters),
+            (_, > 0) => RoutedAttention(map, parameters, config.RoutedAttention(stage)),
+            (_, -1) => FullAttention(map, parameters, lePEKernel: 0),
+            (_, < 0) => FullAttention(map, parameters, config.LePEKernel),
+            _ => Convolutions(map.ToChannelsFirst(), parameters).ToChannelsLast(),
+        };
+    }
+
+    // What stands in place of attention where top-k is 0: [N, C, H, W] to the same.
+    private static Value Convolutions(Value map, Parameters parameters)
+    {
         var width = map.Shape[1].Value;
         return map.Conv2d(parameters["1"], width, kernel: 1).DepthwiseConv2d(parameters["2"], kernel: 5).Conv2d(parameters["3"], width, kernel: 1);
     }
@@ -455,7 +455,7 @@ public static class BiFormer
         var builder = map.Builder;
         var windows = builder.Int64(windowCount);
         var missing = builder.Op("Mod", [windows - builder.Op("Mod", [map.ShapeOf(1, 3), windows]), windows]);
-        return builder.Op("Pad", [map, builder.Concat(0, builder.Int64(0, 0, 0, 0, 0), missing, builder.Int64(0))]);
+        return builder.Op("Pad", [map, builder.Concat(0, builder.Int64(0, 0), missing), null, builder.Int64(1, 2)]);
 
         long Missing(long size) => (windowCount - (size % windowCount)) % windowCount;
     }

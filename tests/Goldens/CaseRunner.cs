@@ -1,0 +1,83 @@
+using Microsoft.ML.OnnxRuntime;
+
+namespace Microsoft.ML.Attention.Onnx.Goldens;
+
+/// <summary>A way to run models: whose code computes our operators.</summary>
+/// <param name="Name">What it is called in the report.</param>
+/// <param name="Configure">Prepares a session.</param>
+internal sealed record RunMode(string Name, Action<SessionOptions> Configure);
+
+/// <summary>The tensor of a case that came closest to its tolerance, or went furthest beyond.</summary>
+internal readonly record struct WorstTensor(string Tensor, double Error, double Tolerance)
+{
+    public bool IsRight => Error <= Tolerance;
+
+    public double Ratio => double.IsNaN(Error) ? double.PositiveInfinity : Error / Tolerance;
+}
+
+/// <summary>Runs a reference case and compares what comes out.</summary>
+internal static class CaseRunner
+{
+    /// <summary>The worst tensor of each way to run the case.</summary>
+    /// <exception cref="Exception">The case is not understood, or the model does not run.</exception>
+    public static WorstTensor[] Run(GoldenCase golden, IReadOnlyList<RunMode> modes)
+    {
+        var model = GoldenModels.Find(golden.Model).Build(golden);
+        foreach (var name in golden.Expected.Keys.Where(name => name.StartsWith("output:", StringComparison.Ordinal)))
+        {
+            if (!model.Graph.Outputs.Contains(name["output:".Length..]))
+                throw new InvalidDataException($"the model has no output for '{name}'");
+        }
+        var bytes = model.ToBytes();
+        return [.. modes.Select(mode => Compare(golden, Outputs(bytes, golden.Inputs, mode)))];
+    }
+
+    private static WorstTensor Compare(GoldenCase golden, Dictionary<string, Tensor> outputs) =>
+        golden.Expected.Select(expected => (expected, name: expected.Key.StartsWith("output:", StringComparison.Ordinal) ? expected.Key["output:".Length..] : expected.Key))
+            .Where(pair => outputs.ContainsKey(pair.name))
+            .Select(pair => Compare(golden, pair.expected.Key, outputs[pair.name], pair.expected.Value))
+            .MaxBy(tensor => tensor.Ratio);
+
+    private static WorstTensor Compare(GoldenCase golden, string name, Tensor actual, Tensor expected)
+    {
+        try
+        {
+            return new(name, Comparison.Error(actual, expected, golden.Stride(name)), golden.Tolerance(name));
+        }
+        catch (InvalidDataException error)
+        {
+            throw new InvalidDataException($"'{name}': {error.Message}", error);
+        }
+    }
+
+    private static Dictionary<string, Tensor> Outputs(byte[] model, IReadOnlyDictionary<string, Tensor> inputs, RunMode mode)
+    {
+        using var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        mode.Configure(options);
+        using var session = new InferenceSession(model, options);
+        using var runOptions = new RunOptions();
+        var values = session.InputNames.Select(name => ToOrtValue(inputs[name])).ToArray();
+        try
+        {
+            using var outputs = session.Run(runOptions, session.InputNames, values, session.OutputNames);
+            return session.OutputNames.Zip(outputs).ToDictionary(pair => pair.First, pair => FromOrtValue(pair.Second));
+        }
+        finally
+        {
+            Array.ForEach(values, value => value.Dispose());
+        }
+    }
+
+    private static OrtValue ToOrtValue(Tensor tensor)
+    {
+        var value = OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, tensor.Type, [.. tensor.Dims]);
+        tensor.Data.Span.CopyTo(value.GetTensorMutableRawData());
+        return value;
+    }
+
+    private static Tensor FromOrtValue(OrtValue value)
+    {
+        var info = value.GetTensorTypeAndShape();
+        return new(info.ElementDataType, info.Shape, value.GetTensorMutableRawData().ToArray());
+    }
+}

@@ -1,0 +1,57 @@
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.Attention.Onnx.Goldens;
+
+/// <summary>How far a computed tensor is from that of a reference case.</summary>
+internal static class Comparison
+{
+    /// <summary>
+    /// The largest difference, relative to the standard deviation of the expected values; not a number where a computed value is none.
+    /// Integers are choices, such as the windows that routing takes: in each row of the last axis they have to be the same set, and the
+    /// error is the share of rows that differ.
+    /// </summary>
+    /// <exception cref="InvalidDataException">The tensors are of different sizes or kinds.</exception>
+    public static double Error(Tensor actual, Tensor expected, int stride)
+    {
+        var kept = (actual.ElementCount + stride - 1) / stride;
+        if (kept != expected.ElementCount)
+            throw new InvalidDataException($"{actual.Shape} was computed, {expected.Shape} at stride {stride} is expected");
+        if (stride == 1 && actual.Dims.Count == expected.Dims.Count && !actual.Dims.SequenceEqual(expected.Dims))
+            throw new InvalidDataException($"{actual.Shape} was computed, {expected.Shape} is expected");
+        if (expected.Type is TensorElementType.Int64 or TensorElementType.Int32)
+            return ShareOfDifferentSets(actual.ToInt64(), expected.ToInt64(), (int)expected.Dims[^1]);
+        var (a, b) = (ToDouble(actual), ToDouble(expected));
+        var largest = 0.0;
+        for (var i = 0; i < b.Length; i++)
+        {
+            var difference = Math.Abs(a[i * stride] - b[i]);
+            if (double.IsNaN(difference))
+                return double.NaN;
+            largest = Math.Max(largest, difference);
+        }
+        return largest / Spread(b);
+    }
+
+    // The standard deviation; of values that are all the same their magnitude.
+    private static double Spread(double[] values)
+    {
+        var mean = values.Average();
+        var deviation = Math.Sqrt(values.Average(value => (value - mean) * (value - mean)));
+        return deviation > 0 ? deviation : mean != 0 ? Math.Abs(mean) : 1;
+    }
+
+    private static double ShareOfDifferentSets(long[] actual, long[] expected, int length)
+    {
+        var rows = expected.Length / length;
+        var different = Enumerable.Range(0, rows).Count(row =>
+            !actual.AsSpan(row * length, length).ToArray().ToHashSet().SetEquals(expected.AsSpan(row * length, length).ToArray()));
+        return (double)different / rows;
+    }
+
+    private static double[] ToDouble(Tensor tensor) => tensor.Type switch
+    {
+        TensorElementType.Float => Array.ConvertAll(tensor.AsSpan<float>().ToArray(), value => (double)value),
+        TensorElementType.Double => tensor.AsSpan<double>().ToArray(),
+        _ => throw new InvalidDataException($"{tensor.Type} tensors cannot be compared"),
+    };
+}

@@ -1,0 +1,87 @@
+using System.Text.Json;
+using Microsoft.ML.Attention.Onnx.Weights;
+
+namespace Microsoft.ML.Attention.Onnx.Goldens;
+
+/// <summary>A reference case: what the published code computed for given arguments, weights and inputs.</summary>
+internal sealed class GoldenCase
+{
+    private readonly JsonElement _json;
+
+    private GoldenCase(JsonElement json, IReadOnlyDictionary<string, Tensor> tensors)
+    {
+        (_json, Tensors) = (json, tensors);
+        Inputs = json.GetProperty("inputs").EnumerateObject().ToDictionary(input => input.Name, input => Input(input.Name, input.Value));
+        Expected = tensors.Where(tensor => !tensor.Key.StartsWith("input:", StringComparison.Ordinal)).ToDictionary();
+    }
+
+    /// <summary>The family of models, such as <c>biformer</c>.</summary>
+    public string Model => _json.GetProperty("model").GetString()!;
+
+    /// <summary>Which model, or part of it, of the family.</summary>
+    public string Variant => _json.GetProperty("variant").GetString()!;
+
+    /// <summary>The arguments of the model's constructor.</summary>
+    public JsonElement Config => _json.GetProperty("config");
+
+    /// <summary>The tensors stored in the case.</summary>
+    public IReadOnlyDictionary<string, Tensor> Tensors { get; }
+
+    /// <summary>The inputs by name, stored or made from the description.</summary>
+    public IReadOnlyDictionary<string, Tensor> Inputs { get; }
+
+    /// <summary>What came out: <c>output:NAME</c> and, from inside the model, <c>mid:NAME</c>.</summary>
+    public IReadOnlyDictionary<string, Tensor> Expected { get; }
+
+    /// <summary>The weights, which fit no model but that of the case.</summary>
+    public WeightSource Weights
+    {
+        get
+        {
+            var parameters = _json.GetProperty("parameters").EnumerateObject().ToDictionary(parameter => parameter.Name, parameter => Dims(parameter.Value));
+            return new ReferenceWeights(parameters, _json.GetProperty("seed").GetInt32());
+        }
+    }
+
+    /// <summary>Reads <c>NAME.json</c> and <c>NAME.safetensors</c> beside it.</summary>
+    public static GoldenCase Load(string jsonPath)
+    {
+        using var json = JsonDocument.Parse(File.ReadAllBytes(jsonPath));
+        using var file = SafetensorsFile.Open(Path.ChangeExtension(jsonPath, ".safetensors"));
+        return new(json.RootElement.Clone(), file.ReadAll());
+    }
+
+    /// <summary>Every how many elements of the whole tensor are kept in the case.</summary>
+    public int Stride(string tensor) =>
+        _json.TryGetProperty("outputs", out var outputs) && outputs.TryGetProperty(tensor, out var output) && output.TryGetProperty("stride", out var stride)
+            ? stride.GetInt32()
+            : 1;
+
+    /// <summary>The largest error at which a tensor counts as right, relative to its standard deviation.</summary>
+    public double Tolerance(string tensor) =>
+        Math.Max(1e-4, 10 * Math.Max(Measured("sensitivity", tensor), Math.Max(Measured("float32_vs_float64", tensor), Measured("float32_error", tensor))));
+
+    // A number for the whole case or one for each output; that of a tensor which has none is the largest of the others.
+    private double Measured(string property, string tensor)
+    {
+        if (!_json.TryGetProperty(property, out var value))
+            return 0;
+        if (value.ValueKind == JsonValueKind.Number)
+            return value.GetDouble();
+        if (value.ValueKind != JsonValueKind.Object)
+            return 0;
+        if (value.TryGetProperty(tensor, out var one) || value.TryGetProperty(tensor[(tensor.IndexOf(':') + 1)..], out one))
+            return one.GetDouble();
+        return value.EnumerateObject().Select(other => other.Value.GetDouble()).DefaultIfEmpty().Max();
+    }
+
+    private Tensor Input(string name, JsonElement description)
+    {
+        if (Tensors.TryGetValue("input:" + name, out var stored))
+            return stored;
+        return ReferenceValues.Input(name, Dims(description.GetProperty("shape")), description.GetProperty("seed").GetInt32(),
+            description.GetProperty("lo").GetDouble(), description.GetProperty("hi").GetDouble());
+    }
+
+    private static long[] Dims(JsonElement shape) => [.. shape.EnumerateArray().Select(dim => dim.GetInt64())];
+}

@@ -1,0 +1,26 @@
+
+namespace Microsoft.ML.Attention.Onnx.Goldens;
+
+/// <summary>A family of models in the reference cases. To add one, implement this in one file and list it in <see cref="GoldenModels"/>.</summary>
+internal interface IGoldenModel
+{
+    /// <summary>The name of the family in the cases.</summary>
+    string Name { get; }
+
+    /// <summary>
+    /// The model, or part of one, that a case describes. Its outputs are named as in the case: <c>X</c> for <c>output:X</c>,
+    /// all of which it has to have, and <c>mid:X</c>, of which it may have some.
+    /// </summary>
+    /// <exception cref="NotSupportedException">The case is of a kind that is not known.</exception>
+    OnnxModel Build(GoldenCase golden);
+}
+
+/// <summary>The families that are known.</summary>
+internal static class GoldenModels
+{
+    private static readonly IGoldenModel[] All = [new BiFormerCases()];
+
+    public static IGoldenModel Find(string name) =>
+        Array.Find(All, model => model.Name == name)
+        ?? throw new NotSupportedException($"model '{name}' is not known; known are {string.Join(", ", All.Select(model => model.Name))}");
+}

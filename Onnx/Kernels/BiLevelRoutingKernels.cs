@@ -1,0 +1,43 @@
+using System.Runtime.Intrinsics;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.Attention.Onnx.Kernels;
+
+/// <summary>The kernels of bi-level routing attention and of its gradient.</summary>
+internal static class BiLevelRoutingKernels
+{
+    public static readonly KernelSignature Attention = new(
+        "BiLevelRoutingAttention",
+        ["query", "key", "value"],
+        [
+            new("output") { ShapeOfInput = 2 },
+            new("routing") { Type = TensorElementType.Int64, Optional = true },
+            new("logsumexp") { Type = TensorElementType.Float, Optional = true },
+        ]);
+
+    public static readonly KernelSignature Gradient = new(
+        "BiLevelRoutingAttentionGrad",
+        [
+            "output_grad", "query", "key", "value", "output",
+            new("routing") { Type = TensorElementType.Int64 },
+            new("logsumexp") { Type = TensorElementType.Float },
+        ],
+        [
+            new("query_grad") { ShapeOfInput = 1 },
+            new("key_grad") { ShapeOfInput = 2 },
+            new("value_grad") { ShapeOfInput = 3 },
+        ]);
+
+    public static Kernel[] All { get; } =
+    [
+        Attention.Cpu<float>(SimdKernel.Widest(
+            attributes => new BiLevelRoutingAttentionKernel<float, Vector512<float>, Simd512<float>>(attributes),
+            attributes => new BiLevelRoutingAttentionKernel<float, Vector256<float>, Simd256<float>>(attributes),
+            attributes => new BiLevelRoutingAttentionKernel<float, Vector128<float>, Simd128<float>>(attributes))),
+        Attention.Cpu<double>(SimdKernel.Widest(
+            attributes => new BiLevelRoutingAttentionKernel<double, Vector512<double>, Simd512<double>>(attributes),
+            attributes => new BiLevelRoutingAttentionKernel<double, Vector256<double>, Simd256<double>>(attributes),
+            attributes => new BiLevelRoutingAttentionKernel<double, Vector128<double>, Simd128<double>>(attributes))),
+    ];
+}

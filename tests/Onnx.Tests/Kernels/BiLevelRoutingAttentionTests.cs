@@ -1,0 +1,162 @@
+using System.Runtime.Intrinsics;
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.Attention.Onnx.Tests.Kernels;
+
+public sealed class BiLevelRoutingAttentionTests
+{
+    private static readonly Dictionary<int, CustomOpDomain> Domains = new()
+    {
+        [512] = Domain(
+            attributes => new BiLevelRoutingAttentionKernel<float, Vector512<float>, Simd512<float>>(attributes),
+            attributes => new BiLevelRoutingAttentionKernel<double, Vector512<double>, Simd512<double>>(attributes)),
+        [256] = Domain(
+            attributes => new BiLevelRoutingAttentionKernel<float, Vector256<float>, Simd256<float>>(attributes),
+            attributes => new BiLevelRoutingAttentionKernel<double, Vector256<double>, Simd256<double>>(attributes)),
+        [128] = Domain(
+            attributes => new BiLevelRoutingAttentionKernel<float, Vector128<float>, Simd128<float>>(attributes),
+            attributes => new BiLevelRoutingAttentionKernel<double, Vector128<double>, Simd128<double>>(attributes)),
+    };
+
+    public static TheoryData<int, int> Cases
+    {
+        get
+        {
+            var data = new TheoryData<int, int>();
+            foreach (var bits in Domains.Keys)
+            {
+                for (var i = 0; i < BiLevelRoutingCase.Corners.Length; i++)
+                    data.Add(bits, i);
+            }
+            return data;
+        }
+    }
+
+    [Theory, MemberData(nameof(Cases))]
+    public void FloatsEqualTheDefinition(int bits, int corner) => Check<float>(bits, corner, TensorElementType.Float, 2e-6);
+
+    [Theory, MemberData(nameof(Cases))]
+    public void DoublesEqualTheDefinition(int bits, int corner) => Check<double>(bits, corner, TensorElementType.Double, 1e-12);
+
+    [Fact]
+    public void TiesGoToTheLowerRegion()
+    {
+        var sizes = new BiLevelRoutingCase(1, 8, 8, 4, 4, 1, 4, 5);
+        var ones = Enumerable.Repeat(1.0, 8 * 8 * 4).ToArray();
+        var (_, routing, _) = Run<float>(sizes.ForwardModel(TensorElementType.Float), options => KernelLibrary.Register(options), sizes, [ones, ones, ones]);
+        Assert.Equal(Enumerable.Repeat(new long[] { 0, 1, 2, 3, 4 }, 16).SelectMany(row => row), routing);
+    }
+
+    [Fact]
+    public void OptionalOutputsCanBeLeftOut()
+    {
+        var sizes = BiLevelRoutingCase.Corners[0];
+        var inputs = Inputs(sizes);
+        using var session = sizes.ForwardModel(TensorElementType.Float, allOutputs: false).Session(options => KernelLibrary.Register(options));
+        using var results = session.Run(Tensors<float>(sizes, inputs));
+        AssertClose(new BiLevelRoutingReference(sizes, inputs[0], inputs[1], inputs[2]).Output, [.. results[0].AsTensor<float>().Select(x => (double)x)], 2e-6);
+    }
+
+    [Fact]
+    public void AnEmptyBatchGivesAnEmptyOutput()
+    {
+        var sizes = new BiLevelRoutingCase(0, 8, 8, 4, 4, 1, 4, 5);
+        var (output, routing, _) = Run<float>(sizes.ForwardModel(TensorElementType.Float), options => KernelLibrary.Register(options), sizes, [[], [], []]);
+        Assert.Empty(output);
+        Assert.Empty(routing);
+    }
+
+    [Theory]
+    [InlineData(1, 7, 17, "top_k is 17, but a map of 8 x 8 with window_count 4 has 16 regions")]
+    [InlineData(3, 8, 1, "query has 8 and value 6 channels, expected multiples of num_heads = 3")]
+    public void SizesThatDoNotFitAreNamed(int heads, int channels, int topK, string message)
+    {
+        var sizes = new BiLevelRoutingCase(1, 8, 8, channels, 6, heads, 4, topK);
+        var error = Assert.Throws<OnnxRuntimeException>(() =>
+            Run<float>(sizes.ForwardModel(TensorElementType.Float), options => KernelLibrary.Register(options), sizes, Inputs(sizes)));
+        Assert.Contains($"ml.attention::BiLevelRoutingAttention: {message}", error.Message);
+    }
+
+    [Fact]
+    public void AKeyOfAnotherShapeIsNamed()
+    {
+        using var session = new SingleNodeModel("ml.attention", "BiLevelRoutingAttention")
+            .Attribute("num_heads", 1).Attribute("window_count", 2).Attribute("top_k", 1)
+            .Input("query", TensorElementType.Float, -1, -1, -1, -1).Input("key", TensorElementType.Float, -1, -1, -1, -1)
+            .Input("value", TensorElementType.Float, -1, -1, -1, -1).Output("output", TensorElementType.Float)
+            .Session(options => KernelLibrary.Register(options));
+        var tensor = new DenseTensor<float>([1, 4, 4, 2]);
+        var error = Assert.Throws<OnnxRuntimeException>(() => session.Run([
+            NamedOnnxValue.CreateFromTensor("query", tensor),
+            NamedOnnxValue.CreateFromTensor("key", new DenseTensor<float>([1, 4, 4, 3])),
+            NamedOnnxValue.CreateFromTensor("value", tensor)]));
+        Assert.Contains("BiLevelRoutingAttention: input 'key' has shape [1, 4, 4, 3], expected [N, H, W, Cq] = [1, 4, 4, 2]", error.Message);
+    }
+
+    private static void Check<T>(int bits, int corner, TensorElementType type, double tolerance) where T : unmanaged, System.Numerics.INumber<T>
+    {
+        var sizes = BiLevelRoutingCase.Corners[corner];
+        var inputs = Inputs(sizes);
+        var (output, routing, logSumExp) = Run<T>(sizes.ForwardModel(type), Domains[bits].AddTo, sizes, inputs);
+        AssertRouting(sizes, new BiLevelRoutingReference(sizes, inputs[0], inputs[1], inputs[2]).Logits, routing);
+        var expected = new BiLevelRoutingReference(sizes, inputs[0], inputs[1], inputs[2], routing);
+        AssertClose(expected.Output, output, tolerance);
+        AssertClose(expected.LogSumExp, logSumExp, 2e-6);
+    }
+
+    /// <summary>The routing must be in order, and nothing left out may be more similar than what was chosen, but for rounding.</summary>
+    private static void AssertRouting(BiLevelRoutingCase sizes, double[] logits, long[] routing)
+    {
+        Assert.Equal(sizes.N * sizes.Regions * sizes.TopK, routing.Length);
+        for (var row = 0; row < sizes.N * sizes.Regions; row++)
+        {
+            var chosen = routing.AsSpan(row * sizes.TopK, sizes.TopK).ToArray();
+            Assert.Equal(sizes.TopK, chosen.Distinct().Count());
+            var chosenLogits = chosen.Select(region => logits[row * sizes.Regions + (int)region]).ToArray();
+            for (var i = 1; i < chosen.Length; i++)
+                Assert.True(chosenLogits[i] <= chosenLogits[i - 1] + 1e-6);
+            var best = Enumerable.Range(0, sizes.Regions).Where(region => !chosen.Contains(region))
+                .Select(region => logits[row * sizes.Regions + region]).DefaultIfEmpty(double.NegativeInfinity).Max();
+            Assert.True(best <= chosenLogits[^1] + 1e-6);
+        }
+    }
+
+    private static void AssertClose(double[] expected, double[] actual, double tolerance)
+    {
+        Assert.Equal(expected.Length, actual.Length);
+        for (var i = 0; i < expected.Length; i++)
+            Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance * Math.Max(1, Math.Abs(expected[i])), $"at {i}: expected {expected[i]}, got {actual[i]}");
+    }
+
+    private static double[][] Inputs(BiLevelRoutingCase sizes) =>
+        [sizes.Numbers(sizes.QueryDims, 1), sizes.Numbers(sizes.QueryDims, 2), sizes.Numbers(sizes.ValueDims, 3)];
+
+    private static NamedOnnxValue[] Tensors<T>(BiLevelRoutingCase sizes, double[][] inputs) where T : unmanaged, System.Numerics.INumber<T> =>
+    [
+        Tensor<T>("query", inputs[0], sizes.QueryDims),
+        Tensor<T>("key", inputs[1], sizes.QueryDims),
+        Tensor<T>("value", inputs[2], sizes.ValueDims),
+    ];
+
+    private static NamedOnnxValue Tensor<T>(string name, double[] values, long[] dims) where T : unmanaged, System.Numerics.INumber<T> =>
+        NamedOnnxValue.CreateFromTensor(name, new DenseTensor<T>(values.Select(T.CreateTruncating).ToArray(), [.. dims.Select(dim => (int)dim)]));
+
+    private static (double[] Output, long[] Routing, double[] LogSumExp) Run<T>(
+        SingleNodeModel model, Action<SessionOptions> configure, BiLevelRoutingCase sizes, double[][] inputs) where T : unmanaged, System.Numerics.INumber<T>
+    {
+        using var session = model.Session(configure);
+        using var results = session.Run(Tensors<T>(sizes, inputs));
+        return (
+            [.. results[0].AsTensor<T>().Select(double.CreateChecked)],
+            [.. results[1].AsTensor<long>()],
+            [.. results[2].AsTensor<float>().Select(x => (double)x)]);
+    }
+
+    private static CustomOpDomain Domain(CreateKernel single, CreateKernel @double) => new("ml.attention", [
+        BiLevelRoutingKernels.Attention.Cpu<float>(single),
+        BiLevelRoutingKernels.Attention.Cpu<double>(@double),
+    ]);
+}

@@ -21,6 +21,9 @@ public sealed class BiLevelRoutingAttentionTests
             attributes => new BiLevelRoutingAttentionKernel<double, Vector128<double>, Simd128<double>>(attributes)),
     };
 
+    private static readonly Lazy<BiLevelRoutingReference>[] References =
+        [.. BiLevelRoutingCase.Corners.Select(sizes => new Lazy<BiLevelRoutingReference>(() => new(sizes, Inputs(sizes)[0], Inputs(sizes)[1], Inputs(sizes)[2])))];
+
     public static TheoryData<int, int> Cases
     {
         get
@@ -57,7 +60,7 @@ public sealed class BiLevelRoutingAttentionTests
         var inputs = Inputs(sizes);
         using var session = sizes.ForwardModel(TensorElementType.Float, allOutputs: false).Session(options => KernelLibrary.Register(options));
         using var results = session.Run(Tensors<float>(sizes, inputs));
-        AssertClose(new BiLevelRoutingReference(sizes, inputs[0], inputs[1], inputs[2]).Output, [.. results[0].AsTensor<float>().Select(x => (double)x)], 2e-6);
+        AssertClose(References[0].Value.Output, [.. results[0].AsTensor<float>().Select(x => (double)x)], 2e-6);
     }
 
     [Fact]
@@ -101,8 +104,10 @@ public sealed class BiLevelRoutingAttentionTests
         var sizes = BiLevelRoutingCase.Corners[corner];
         var inputs = Inputs(sizes);
         var (output, routing, logSumExp) = Run<T>(sizes.ForwardModel(type), Domains[bits].AddTo, sizes, inputs);
-        AssertRouting(sizes, new BiLevelRoutingReference(sizes, inputs[0], inputs[1], inputs[2]).Logits, routing);
-        var expected = new BiLevelRoutingReference(sizes, inputs[0], inputs[1], inputs[2], routing);
+        var expected = References[corner].Value;
+        AssertRouting(sizes, expected.Logits, routing);
+        if (!routing.AsSpan().SequenceEqual(expected.Routing))
+            expected = new BiLevelRoutingReference(sizes, inputs[0], inputs[1], inputs[2], routing);
         AssertClose(expected.Output, output, tolerance);
         AssertClose(expected.LogSumExp, logSumExp, 2e-6);
     }

@@ -12,7 +12,7 @@ public sealed record BiLevelRoutingCase(int N, int H, int W, int Cq, int C, int 
         new(2, 14, 14, 64, 64, 2, 7, 16),
         new(3, 8, 8, 48, 24, 2, 2, 3),
         new(1, 28, 28, 64, 64, 2, 7, 4),
-        new(1, 56, 56, 32, 32, 1, 7, 1),
+        new(1, 24, 24, 32, 32, 1, 3, 1),
         new(2, 9, 9, 6, 10, 2, 3, 9),
         new(1, 6, 9, 3, 1, 1, 3, 2, 0.7f),
         new(1, 13, 18, 10, 15, 5, 4, 3, 1.3f),

@@ -39,5 +39,13 @@ internal static class BiLevelRoutingKernels
             attributes => new BiLevelRoutingAttentionKernel<double, Vector512<double>, Simd512<double>>(attributes),
             attributes => new BiLevelRoutingAttentionKernel<double, Vector256<double>, Simd256<double>>(attributes),
             attributes => new BiLevelRoutingAttentionKernel<double, Vector128<double>, Simd128<double>>(attributes))),
+        Gradient.Cpu<float>(SimdKernel.Widest(
+            attributes => new BiLevelRoutingAttentionGradKernel<float, Vector512<float>, Simd512<float>>(attributes),
+            attributes => new BiLevelRoutingAttentionGradKernel<float, Vector256<float>, Simd256<float>>(attributes),
+            attributes => new BiLevelRoutingAttentionGradKernel<float, Vector128<float>, Simd128<float>>(attributes))),
+        Gradient.Cpu<double>(SimdKernel.Widest(
+            attributes => new BiLevelRoutingAttentionGradKernel<double, Vector512<double>, Simd512<double>>(attributes),
+            attributes => new BiLevelRoutingAttentionGradKernel<double, Vector256<double>, Simd256<double>>(attributes),
+            attributes => new BiLevelRoutingAttentionGradKernel<double, Vector128<double>, Simd128<double>>(attributes))),
     ];
 }

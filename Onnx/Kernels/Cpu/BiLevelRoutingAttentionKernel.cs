@@ -209,9 +209,6 @@ internal sealed unsafe class BiLevelRoutingAttentionKernel<T, TVector, TSimd>(Ke
     /// <summary>One head of a few regions of one image.</summary>
     private struct AttendStep(in Call call) : IParallelWork
     {
-        /// <summary>Scores that are worked on together, so that they stay in the first cache.</summary>
-        private const int ScoresTogether = 8192;
-
         private Call _call = call;
         private T* _queryRows;
         private T* _repeated;
@@ -219,12 +216,9 @@ internal sealed unsafe class BiLevelRoutingAttentionKernel<T, TVector, TSimd>(Ke
         private T* _attended;
         private T* _sums;
 
-        private readonly int Columns => RegionPanels.RoundUp(_call.Sizes.TopK * _call.Panels.Columns, TSimd.Width);
+        private readonly int Columns => _call.Panels.ScoreColumns(_call.Sizes.TopK);
 
-        private readonly int RowsTogether => Math.Clamp(
-            ScoresTogether / Columns / _call.Panels.RowUnit * _call.Panels.RowUnit,
-            _call.Panels.RowUnit,
-            RegionPanels.RoundUp(_call.Sizes.Layout.Tokens, _call.Panels.RowUnit));
+        private readonly int RowsTogether => _call.Panels.RowsTogether(_call.Sizes.TopK);
 
         public void Run(int index)
         {

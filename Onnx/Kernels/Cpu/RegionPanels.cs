@@ -8,6 +8,8 @@ namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 /// <param name="VectorWidth">Elements in a vector.</param>
 internal readonly record struct RegionPanels(int Tokens, int VectorWidth)
 {
+    private const int ScoresTogether = 8192;
+
     /// <summary>
     /// Tokens of a region with those that fill the last vector; where a region is smaller than a vector, the next power of two, which
     /// is the part of a vector that it gets.
@@ -19,6 +21,13 @@ internal readonly record struct RegionPanels(int Tokens, int VectorWidth)
 
     /// <summary>Rows of scores come in multiples of this.</summary>
     public int RowUnit => Math.Max(4, RegionsPerVector);
+
+    /// <summary>Columns of the scores against a number of regions.</summary>
+    public int ScoreColumns(int regions) => RoundUp(regions * Columns, VectorWidth);
+
+    /// <summary>Rows of scores that are worked on together, so that they stay in the first cache.</summary>
+    public int RowsTogether(int regions) =>
+        Math.Clamp(ScoresTogether / ScoreColumns(regions) / RowUnit * RowUnit, RowUnit, RoundUp(Tokens, RowUnit));
 
     public int PaddedWidth(int width) => RoundUp(width, VectorWidth);
 

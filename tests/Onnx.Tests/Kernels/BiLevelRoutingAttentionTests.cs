@@ -22,7 +22,7 @@ public sealed class BiLevelRoutingAttentionTests
     };
 
     private static readonly Lazy<BiLevelRoutingReference>[] References =
-        [.. BiLevelRoutingCase.Corners.Select(sizes => new Lazy<BiLevelRoutingReference>(() => new(sizes, Inputs(sizes)[0], Inputs(sizes)[1], Inputs(sizes)[2])))];
+        [.. BiLevelRoutingCase.Corners.Select(sizes => new Lazy<BiLevelRoutingReference>(() => new(sizes)))];
 
     public static TheoryData<int, int> Cases
     {
@@ -57,10 +57,10 @@ public sealed class BiLevelRoutingAttentionTests
     public void OptionalOutputsCanBeLeftOut()
     {
         var sizes = BiLevelRoutingCase.Corners[0];
-        var inputs = Inputs(sizes);
+        var inputs = sizes.Inputs;
         using var session = sizes.ForwardModel(TensorElementType.Float, allOutputs: false).Session(options => KernelLibrary.Register(options));
-        using var results = session.Run(Tensors<float>(sizes, inputs));
-        AssertClose(References[0].Value.Output, [.. results[0].AsTensor<float>().Select(x => (double)x)], 2e-6);
+        using var results = session.Run(sizes.Tensors<float>(inputs));
+        BiLevelRoutingCase.AssertClose(References[0].Value.Output, [.. results[0].AsTensor<float>().Select(x => (double)x)], 2e-6);
     }
 
     [Fact]
@@ -79,7 +79,7 @@ public sealed class BiLevelRoutingAttentionTests
     {
         var sizes = new BiLevelRoutingCase(1, 8, 8, channels, 6, heads, 4, topK);
         var error = Assert.Throws<OnnxRuntimeException>(() =>
-            Run<float>(sizes.ForwardModel(TensorElementType.Float), options => KernelLibrary.Register(options), sizes, Inputs(sizes)));
+            Run<float>(sizes.ForwardModel(TensorElementType.Float), options => KernelLibrary.Register(options), sizes, sizes.Inputs));
         Assert.Contains($"ml.attention::BiLevelRoutingAttention: {message}", error.Message);
     }
 
@@ -102,14 +102,14 @@ public sealed class BiLevelRoutingAttentionTests
     private static void Check<T>(int bits, int corner, TensorElementType type, double tolerance) where T : unmanaged, System.Numerics.INumber<T>
     {
         var sizes = BiLevelRoutingCase.Corners[corner];
-        var inputs = Inputs(sizes);
+        var inputs = sizes.Inputs;
         var (output, routing, logSumExp) = Run<T>(sizes.ForwardModel(type), Domains[bits].AddTo, sizes, inputs);
         var expected = References[corner].Value;
         AssertRouting(sizes, expected.Logits, routing);
         if (!routing.AsSpan().SequenceEqual(expected.Routing))
-            expected = new BiLevelRoutingReference(sizes, inputs[0], inputs[1], inputs[2], routing);
-        AssertClose(expected.Output, output, tolerance);
-        AssertClose(expected.LogSumExp, logSumExp, 2e-6);
+            expected = new BiLevelRoutingReference(sizes, routing);
+        BiLevelRoutingCase.AssertClose(expected.Output, output, tolerance);
+        BiLevelRoutingCase.AssertClose(expected.LogSumExp, logSumExp, 2e-6);
     }
 
     /// <summary>The routing must be in order, and nothing left out may be more similar than what was chosen, but for rounding.</summary>
@@ -129,31 +129,11 @@ public sealed class BiLevelRoutingAttentionTests
         }
     }
 
-    private static void AssertClose(double[] expected, double[] actual, double tolerance)
-    {
-        Assert.Equal(expected.Length, actual.Length);
-        for (var i = 0; i < expected.Length; i++)
-            Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance * Math.Max(1, Math.Abs(expected[i])), $"at {i}: expected {expected[i]}, got {actual[i]}");
-    }
-
-    private static double[][] Inputs(BiLevelRoutingCase sizes) =>
-        [sizes.Numbers(sizes.QueryDims, 1), sizes.Numbers(sizes.QueryDims, 2), sizes.Numbers(sizes.ValueDims, 3)];
-
-    private static NamedOnnxValue[] Tensors<T>(BiLevelRoutingCase sizes, double[][] inputs) where T : unmanaged, System.Numerics.INumber<T> =>
-    [
-        Tensor<T>("query", inputs[0], sizes.QueryDims),
-        Tensor<T>("key", inputs[1], sizes.QueryDims),
-        Tensor<T>("value", inputs[2], sizes.ValueDims),
-    ];
-
-    private static NamedOnnxValue Tensor<T>(string name, double[] values, long[] dims) where T : unmanaged, System.Numerics.INumber<T> =>
-        NamedOnnxValue.CreateFromTensor(name, new DenseTensor<T>(values.Select(T.CreateTruncating).ToArray(), [.. dims.Select(dim => (int)dim)]));
-
     private static (double[] Output, long[] Routing, double[] LogSumExp) Run<T>(
         SingleNodeModel model, Action<SessionOptions> configure, BiLevelRoutingCase sizes, double[][] inputs) where T : unmanaged, System.Numerics.INumber<T>
     {
         using var session = model.Session(configure);
-        using var results = session.Run(Tensors<T>(sizes, inputs));
+        using var results = session.Run(sizes.Tensors<T>(inputs));
         return (
             [.. results[0].AsTensor<T>().Select(double.CreateChecked)],
             [.. results[1].AsTensor<long>()],

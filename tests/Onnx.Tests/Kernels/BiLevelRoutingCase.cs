@@ -1,3 +1,5 @@
+using System.Numerics;
+using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Tests.Kernels;
@@ -53,6 +55,46 @@ public sealed record BiLevelRoutingCase(int N, int H, int W, int Cq, int C, int 
             values[i] = (double)(Half)(random.NextDouble() * 2 - 1);
         return values;
     }
+
+    /// <summary>Query, key and value.</summary>
+    public double[][] Inputs => [Numbers(QueryDims, 1), Numbers(QueryDims, 2), Numbers(ValueDims, 3)];
+
+    public double[] OutputGrad => Numbers(ValueDims, 4);
+
+    public static void AssertClose(double[] expected, double[] actual, double tolerance)
+    {
+        Assert.Equal(expected.Length, actual.Length);
+        for (var i = 0; i < expected.Length; i++)
+            Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance * Math.Max(1, Math.Abs(expected[i])), $"at {i}: expected {expected[i]}, got {actual[i]}");
+    }
+
+    internal NamedOnnxValue[] Tensors<T>(double[][] inputs) where T : unmanaged, INumber<T> =>
+        [Tensor<T>("query", inputs[0], QueryDims), Tensor<T>("key", inputs[1], QueryDims), Tensor<T>("value", inputs[2], ValueDims)];
+
+    internal NamedOnnxValue[] GradTensors<T>(double[][] inputs, double[] outputGrad, double[] output, long[] routing, double[] logSumExp)
+        where T : unmanaged, INumber<T> =>
+    [
+        Tensor<T>("output_grad", outputGrad, ValueDims), .. Tensors<T>(inputs), Tensor<T>("output", output, ValueDims),
+        Tensor<long>("routing", [.. routing.Select(region => (double)region)], [N, Regions, TopK]),
+        Tensor<float>("logsumexp", logSumExp, [N, Heads, H, W]),
+    ];
+
+    internal static NamedOnnxValue Tensor<T>(string name, double[] values, long[] dims) where T : unmanaged, INumber<T>
+    {
+        int[] sizes = [.. dims.Select(dim => (int)dim)];
+        return typeof(T) == typeof(Half)
+            ? NamedOnnxValue.CreateFromTensor(name, new DenseTensor<Float16>(values.Select(value => new Float16(BitConverter.HalfToUInt16Bits((Half)value))).ToArray(), sizes))
+            : NamedOnnxValue.CreateFromTensor(name, new DenseTensor<T>(values.Select(T.CreateTruncating).ToArray(), sizes));
+    }
+
+    internal static double[] Numbers(DisposableNamedOnnxValue tensor) => tensor.ElementType switch
+    {
+        TensorElementType.Float => [.. tensor.AsTensor<float>().Select(x => (double)x)],
+        TensorElementType.Double => [.. tensor.AsTensor<double>()],
+        TensorElementType.Float16 => [.. tensor.AsTensor<Float16>().Select(x => (double)BitConverter.UInt16BitsToHalf(x.value))],
+        TensorElementType.Int64 => [.. tensor.AsTensor<long>().Select(x => (double)x)],
+        _ => throw new NotSupportedException($"{tensor.ElementType}"),
+    };
 
     internal SingleNodeModel ForwardModel(TensorElementType type, bool allOutputs = true)
     {

@@ -8,12 +8,17 @@ internal sealed class BiLevelRoutingReference
     private readonly double[] _key;
     private readonly double[] _value;
 
-    public BiLevelRoutingReference(BiLevelRoutingCase @case, double[] query, double[] key, double[] value, long[]? routing = null)
+    public BiLevelRoutingReference(BiLevelRoutingCase @case, long[]? routing = null)
+        : this(@case, @case.Inputs, routing)
     {
-        (_case, _query, _key, _value) = (@case, query, key, value);
+    }
+
+    public BiLevelRoutingReference(BiLevelRoutingCase @case, double[][] inputs, long[]? routing = null)
+    {
+        (_case, _query, _key, _value) = (@case, inputs[0], inputs[1], inputs[2]);
         Logits = RoutingLogits();
         Routing = routing ?? Route();
-        Output = new double[value.Length];
+        Output = new double[_value.Length];
         LogSumExp = new double[@case.N * @case.Heads * @case.H * @case.W];
         ForEachRow(Attend);
     }
@@ -29,7 +34,8 @@ internal sealed class BiLevelRoutingReference
 
     public long[] Routing { get; }
 
-    public (double[] Query, double[] Key, double[] Value) Gradient(double[] outputGrad)
+    /// <returns>The gradients of query, key and value.</returns>
+    public double[][] Gradient(double[] outputGrad)
     {
         var c = _case;
         var (dq, dk, dv) = (new double[_query.Length], new double[_key.Length], new double[_value.Length]);
@@ -57,7 +63,7 @@ internal sealed class BiLevelRoutingReference
                     dv[At(n, keys[j].Y, keys[j].X, c.C) + head * e + i] += probabilities[j] * outputGrad[At(n, y, x, c.C) + head * e + i];
             }
         });
-        return (dq, dk, dv);
+        return [dq, dk, dv];
     }
 
     private void Attend(int n, int head, int y, int x, List<(int Y, int X)> keys)

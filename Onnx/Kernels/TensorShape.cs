@@ -21,6 +21,17 @@ internal readonly struct TensorShape
     [UnscopedRef]
     public ReadOnlySpan<long> Dims => ((ReadOnlySpan<long>)_dims)[..Rank];
 
+    public long ElementCount => CountOf(Dims);
+
+    /// <summary>The number of elements of a tensor of these dimensions.</summary>
+    public static long CountOf(ReadOnlySpan<long> dims)
+    {
+        long count = 1;
+        foreach (var dim in dims)
+            count *= dim;
+        return count;
+    }
+
     /// <summary>The dimension of an axis as <see cref="int"/>, the index type of the kernels.</summary>
     /// <exception cref="KernelException">The dimension does not fit.</exception>
     public int this[int axis] =>

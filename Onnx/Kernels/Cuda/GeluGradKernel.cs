@@ -1,0 +1,38 @@
+namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
+
+/// <summary>The gradient of GELU on CUDA: one pass over the elements.</summary>
+internal sealed unsafe class GeluGradKernel : IKernel
+{
+    private const int Threads = 256;
+    private const int ElementsPerThread = 4;
+
+    private static readonly CudaProgram Program = new("gelu_grad.cu");
+
+    public void Compute(KernelContext context)
+    {
+        var x = context.Input(1);
+        var g = context.Input(0).Expect("the shape of x", x.Shape.Dims);
+        var parameters = new Parameters
+        {
+            OutputGrad = g.Data<float>(),
+            X = x.Data<float>(),
+            XGrad = context.Output<float>(0, x.Shape.Dims),
+            Count = x.Shape.ElementCount,
+        };
+        const int elementsPerBlock = Threads * ElementsPerThread;
+        Program.Function("gelu_grad").Launch(
+            context.Stream, new((parameters.Count + elementsPerBlock - 1) / elementsPerBlock), Threads, 0, parameters);
+    }
+
+    public void Dispose()
+    {
+    }
+
+    private struct Parameters
+    {
+        public float* OutputGrad;
+        public float* X;
+        public float* XGrad;
+        public long Count;
+    }
+}

@@ -1,0 +1,124 @@
+using System.Collections.Concurrent;
+
+namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
+
+/// <summary>
+/// The weight gradient of a grouped convolution on CUDA. Depthwise ones of stride 1 keep their windows in registers; all others are
+/// computed element by element.
+/// </summary>
+internal sealed unsafe class GroupedConvWeightGradKernel : IKernel
+{
+    private const int Threads = 256;
+    private const int LargestRowCount = 14;
+    private const int LargestSharedMemory = 96 * 1024;
+    private const int LargestKernelArea = 49;
+
+    private static readonly CudaProgram AnyProgram = new("grouped_conv_weight_grad.cu");
+    private static readonly ConcurrentDictionary<(int Height, int Width), CudaProgram> DepthwisePrograms = new();
+
+    private readonly long[] _kernel;
+    private readonly long[] _strides;
+    private readonly long[] _dilations;
+    private readonly long[] _pads;
+    private readonly long _group;
+
+    public GroupedConvWeightGradKernel(KernelAttributes attributes)
+    {
+        _kernel = attributes.Ints("kernel_shape");
+        _strides = attributes.Ints("strides");
+        _dilations = attributes.Ints("dilations");
+        _pads = attributes.Ints("pads");
+        _group = attributes.Int("group");
+    }
+
+    public void Compute(KernelContext context)
+    {
+        var g = context.Input(0).Expect("[N, M, Ho, Wo]", -1, -1, -1, -1);
+        var x = context.Input(1).Expect("[N, C, H, W]", -1, -1, -1, -1);
+        var (outputs, inputs) = (g.Shape.Dims[1], x.Shape.Dims[1]);
+        var result = context.Output<float>(0, outputs, inputs / _group, _kernel[0], _kernel[1]);
+        var parameters = new Parameters
+        {
+            OutputGrad = g.Data<float>(),
+            X = x.Data<float>(),
+            Result = result,
+            Batch = x.Shape.Dims[0],
+            Outputs = (int)outputs,
+            Inputs = (int)inputs,
+            Height = (int)x.Shape.Dims[2],
+            Width = (int)x.Shape.Dims[3],
+            OutputHeight = (int)g.Shape.Dims[2],
+            OutputWidth = (int)g.Shape.Dims[3],
+            KernelHeight = (int)_kernel[0],
+            KernelWidth = (int)_kernel[1],
+            StrideY = (int)_strides[0],
+            StrideX = (int)_strides[1],
+            DilationY = (int)_dilations[0],
+            DilationX = (int)_dilations[1],
+            PadTop = (int)_pads[0],
+            PadLeft = (int)_pads[1],
+            Group = (int)_group,
+        };
+        if (!TryDepthwise(context, ref parameters))
+        {
+            AnyProgram.Function("any").Launch(
+                context.Stream, new(outputs * (inputs / _group) * _kernel[0] * _kernel[1]), Threads, 0, parameters);
+        }
+    }
+
+    public void Dispose()
+    {
+    }
+
+    private bool TryDepthwise(KernelContext context, ref Parameters p)
+    {
+        var isPlain = p.Group == p.Outputs && p.Group == p.Inputs && p is { StrideY: 1, StrideX: 1, DilationY: 1, DilationX: 1 };
+        if (!isPlain || p.KernelHeight * p.KernelWidth > LargestKernelArea || p.OutputWidth > Threads)
+            return false;
+        // As few strips of rows as keep the threads of a block busy.
+        var strips = Math.Max(1, Math.Min(Threads / p.OutputWidth, (p.OutputHeight + LargestRowCount - 1) / LargestRowCount));
+        p.RowsPerThread = (p.OutputHeight + strips - 1) / strips;
+        strips = (p.OutputHeight + p.RowsPerThread - 1) / p.RowsPerThread;
+        var planeBytes = (p.OutputHeight + p.KernelHeight - 1) * (p.OutputWidth + p.KernelWidth - 1) * sizeof(float);
+        if (planeBytes > LargestSharedMemory)
+            return false;
+        p.PlanesPerBlock = (int)Math.Clamp(Math.Min(Threads / (strips * p.OutputWidth), LargestSharedMemory / 2 / planeBytes), 1, p.Batch);
+        p.Parts = PartialSums.Parts(p.Outputs, (p.Batch + p.PlanesPerBlock - 1) / p.PlanesPerBlock);
+
+        var area = p.Outputs * p.KernelHeight * p.KernelWidth;
+        using var memory = context.Allocate((long)p.Parts * area * sizeof(float));
+        var weights = p.Result;
+        p.Result = (float*)memory.Data;
+        var program = DepthwisePrograms.GetOrAdd((p.KernelHeight, p.KernelWidth), size => new CudaProgram(
+            "grouped_conv_weight_grad.cu", $"KERNEL_HEIGHT={size.Height}", $"KERNEL_WIDTH={size.Width}"));
+        program.Function("depthwise").Launch(context.Stream, new(p.Outputs, p.Parts), Threads, p.PlanesPerBlock * planeBytes, p);
+        PartialSums.Add(context.Stream, p.Result, weights, p.Parts, area);
+        return true;
+    }
+
+    private struct Parameters
+    {
+        public float* OutputGrad;
+        public float* X;
+        public float* Result;
+        public long Batch;
+        public int Outputs;
+        public int Inputs;
+        public int Height;
+        public int Width;
+        public int OutputHeight;
+        public int OutputWidth;
+        public int KernelHeight;
+        public int KernelWidth;
+        public int StrideY;
+        public int StrideX;
+        public int DilationY;
+        public int DilationX;
+        public int PadTop;
+        public int PadLeft;
+        public int Group;
+        public int Parts;
+        public int RowsPerThread;
+        public int PlanesPerBlock;
+    }
+}

@@ -1,3 +1,4 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -19,6 +20,15 @@ public abstract class AttentionOp
 
     /// <summary>The definition in standard operators.</summary>
     public Function Function => _function ??= CreateFunction();
+
+    /// <summary>The kernels, one for each execution provider and element type.</summary>
+    internal virtual IEnumerable<Kernel> Kernels => [];
+
+    /// <summary>The name and parameters as kernels see them, all of the kernel's element type.</summary>
+    private protected KernelSignature Signature => new(
+        Name,
+        [.. Function.Body.Inputs.Select(input => new KernelParameter(input))],
+        [.. Function.Body.Outputs.Select(output => new KernelParameter(output) { Optional = true })]);
 
     /// <summary>Builds the definition in standard operators.</summary>
     protected abstract Function CreateFunction();

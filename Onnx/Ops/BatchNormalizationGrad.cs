@@ -1,3 +1,6 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
@@ -27,6 +30,8 @@ public sealed class BatchNormalizationGrad : AttentionOp
                 * (g - g.ReduceMean([0, 2], keepDims: true) - (normalized * weighted.ReduceMean([0, 2], keepDims: true)));
             return [gradient.Reshape(inputs[1].ShapeOf()), weighted.ReduceSum([0, 2]), g.ReduceSum([0, 2])];
         });
+
+    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(BatchNormalizationKernel.Backward)];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1], inputs[2], inputs[2]];
 }

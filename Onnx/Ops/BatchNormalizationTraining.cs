@@ -1,3 +1,5 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -45,6 +47,8 @@ public sealed class BatchNormalizationTraining : AttentionOp
 
     internal override Value?[] Gradient(NodeGradient node) =>
         [.. BatchNormalizationGrad.Apply(node.Grad, node.Input(0), node.Input(1), node.Attributes.Float("epsilon", 1e-5f)), null, null];
+
+    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(BatchNormalizationKernel.Forward)];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[0], inputs[3], inputs[4]];
 }

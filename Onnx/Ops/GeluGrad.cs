@@ -1,3 +1,6 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
@@ -20,6 +23,8 @@ public sealed class GeluGrad : AttentionOp
             var density = (x * x * -0.5).Apply("Exp") * (1 / Math.Sqrt(2 * Math.PI));
             return [g * (cumulative + (x * density))];
         });
+
+    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(_ => new GeluGradKernel())];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1]];
 }

@@ -1,3 +1,5 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -52,6 +54,8 @@ public sealed class GroupedConvWeightGrad : AttentionOp
             var size = builder.Attribute("kernel_shape", typeof(long[]));
             return [builder.Op("Slice", [products, builder.Int64(0, 0), size, builder.Int64(2, 3)]).Transpose(1, 0, 2, 3)];
         });
+
+    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(attributes => new GroupedConvWeightGradKernel(attributes))];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)
     {

@@ -1,3 +1,6 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
@@ -37,6 +40,8 @@ public sealed class LayerNormalizationGrad : AttentionOp
                 g.ReduceSum([0]).Reshape(scaleShape),
             ];
         });
+
+    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(attributes => new LayerNormalizationGradKernel(attributes))];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1], inputs[2], inputs[2]];
 }

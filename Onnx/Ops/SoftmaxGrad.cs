@@ -1,3 +1,6 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
@@ -21,6 +24,8 @@ public sealed class SoftmaxGrad : AttentionOp
             var axis = builder.Attribute("axis", typeof(long)).Reshape(1);
             return [weighted - (inputs[1] * builder.Op("ReduceSum", [weighted, axis], new() { ["keepdims"] = 1 }))];
         });
+
+    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(attributes => new SoftmaxGradKernel(attributes))];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1]];
 }

@@ -1,0 +1,155 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Ops;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.Attention.Onnx.Tests;
+
+/// <summary>The kernels of every operator against its definition in standard operators, on the CPU and, where there is one, on a GPU.</summary>
+public class OpKernelTests
+{
+    private static readonly Dictionary<string, Func<Inputs, Value[]>> Cases = new()
+    {
+        ["GeluGrad"] = inputs => [GeluGrad.Apply(inputs.Next(3, 5, 7), inputs.Next(3, 5, 7))],
+        ["GeluGrad of 1"] = inputs => [GeluGrad.Apply(inputs.Next(1), inputs.Next(1))],
+        ["SoftmaxGrad of the last axis"] = inputs => [SoftmaxGrad.Apply(inputs.Next(2, 3, 49), inputs.Next(2, 3, 49), -1)],
+        ["SoftmaxGrad of a middle axis"] = inputs => [SoftmaxGrad.Apply(inputs.Next(2, 13, 5), inputs.Next(2, 13, 5), 1)],
+        ["LayerNormalizationGrad"] = inputs =>
+            LayerNormalizationGrad.Apply(inputs.Next(2, 7, 7, 48), inputs.Next(2, 7, 7, 48), inputs.Next(48), -1, 1e-6f),
+        ["LayerNormalizationGrad of 1 column"] = inputs =>
+            LayerNormalizationGrad.Apply(inputs.Next(5, 1), inputs.Next(5, 1), inputs.Next(1), 1, 1e-3f),
+        ["LayerNormalizationGrad of many rows"] = inputs =>
+            LayerNormalizationGrad.Apply(inputs.Next(3001, 33), inputs.Next(3001, 33), inputs.Next(33), -1, 1e-5f),
+        ["LayerNormalizationGrad of two axes"] = inputs =>
+            LayerNormalizationGrad.Apply(inputs.Next(3, 9, 50), inputs.Next(3, 9, 50), inputs.Next(9, 50), 1, 1e-5f),
+        ["BatchNormalizationTraining"] = inputs => BatchNorm(inputs, 4, 6, 9, 5),
+        ["BatchNormalizationTraining of rows"] = inputs => BatchNorm(inputs, 37, 3),
+        ["BatchNormalizationTraining of large planes"] = inputs => BatchNorm(inputs, 2, 3, 57, 61),
+        ["BatchNormalizationGrad"] = inputs =>
+            BatchNormalizationGrad.Apply(inputs.Next(4, 6, 9, 5), inputs.Next(4, 6, 9, 5), inputs.Next(6), 1e-5f),
+        ["BatchNormalizationGrad of rows"] = inputs => BatchNormalizationGrad.Apply(inputs.Next(37, 3), inputs.Next(37, 3), inputs.Next(3), 1e-5f),
+        ["GroupedConvWeightGrad 3x3 depthwise"] = inputs => [WeightGrad(inputs, 5, 6, 6, 9, 11, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], 6)],
+        ["GroupedConvWeightGrad 5x5 depthwise of small maps"] = inputs =>
+            [WeightGrad(inputs, 40, 3, 3, 4, 3, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], 3)],
+        ["GroupedConvWeightGrad 5x5 depthwise of large maps"] = inputs =>
+            [WeightGrad(inputs, 3, 2, 2, 56, 56, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], 2)],
+        ["GroupedConvWeightGrad of uneven pads"] = inputs => [WeightGrad(inputs, 2, 4, 4, 8, 7, [3, 1], [1, 1], [1, 1], [0, 0, 2, 0], 4)],
+        ["GroupedConvWeightGrad of a stride"] = inputs => [WeightGrad(inputs, 3, 4, 4, 9, 8, [3, 3], [2, 2], [1, 1], [1, 1, 1, 1], 4)],
+        ["GroupedConvWeightGrad of a dilation"] = inputs => [WeightGrad(inputs, 2, 4, 4, 9, 8, [3, 3], [1, 1], [2, 2], [2, 2, 2, 2], 4)],
+        ["GroupedConvWeightGrad of groups"] = inputs => [WeightGrad(inputs, 2, 4, 6, 7, 5, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], 2)],
+        ["BiLevelRoutingAttention"] = inputs => Routed(inputs, 2, 14, 14, 32, 32, 2, 7, 4),
+        ["BiLevelRoutingAttention of uneven regions"] = inputs => Routed(inputs, 1, 13, 18, 8, 12, 2, 4, 3),
+        ["BiLevelRoutingAttention of a map below the windows"] = inputs => Routed(inputs, 1, 5, 6, 3, 5, 1, 7, 4),
+        ["BiLevelRoutingAttentionGrad"] = inputs => RoutedGrad(inputs, 2, 14, 14, 32, 32, 2, 7, 4),
+        ["BiLevelRoutingAttentionGrad of uneven regions"] = inputs => RoutedGrad(inputs, 1, 13, 18, 8, 12, 2, 4, 3),
+        ["BiLevelRoutingAttentionGrad of a map below the windows"] = inputs => RoutedGrad(inputs, 1, 5, 6, 3, 5, 1, 7, 4),
+    };
+
+    public static TheoryData<string> Names => [.. Cases.Keys];
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Cpu_kernels_compute_what_the_definition_says(string name) => Check(name, options => KernelLibrary.Register(options));
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Cuda_kernels_compute_what_the_definition_says(string name)
+    {
+        Assert.SkipWhen(KernelLibrary.CudaUnavailableReason is not null, $"no GPU: {KernelLibrary.CudaUnavailableReason}");
+        Check(name, options =>
+        {
+            options.AppendExecutionProvider_CUDA();
+            KernelLibrary.Register(options, cuda: true);
+        });
+    }
+
+    [Fact]
+    public void Every_operator_with_kernels_has_a_case()
+    {
+        var tested = Cases.Keys.Select(name => name.Split(' ')[0]).ToHashSet();
+        Assert.Empty(AttentionOps.All.Where(op => op.Kernels.Any()).Select(op => op.Name).Except(tested));
+    }
+
+    private static void Check(string name, Action<SessionOptions> register)
+    {
+        var inputs = new Inputs();
+        var outputs = Cases[name](inputs);
+        for (var i = 0; i < outputs.Length; i++)
+            inputs.Builder.Output($"result{i}", outputs[i]);
+        var model = inputs.Builder.ToModel();
+        var expected = SessionRunner.Run(model, inputs.Tensors);
+        using var options = new SessionOptions();
+        register(options);
+        foreach (var (output, actual) in SessionRunner.Run(model, inputs.Tensors, options))
+        {
+            Assert.Equal(expected[output].Shape.ToString(), actual.Shape.ToString());
+            if (actual.Type == TensorElementType.Float)
+                AssertClose(expected[output].AsSpan<float>(), actual.AsSpan<float>(), $"{name}, {output}");
+            else
+                Assert.Equal(expected[output].Data.ToArray(), actual.Data.ToArray());
+        }
+    }
+
+    private static void AssertClose(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual, string what)
+    {
+        var scale = 1e-3f;
+        foreach (var value in expected)
+            scale = Math.Max(scale, Math.Abs(value));
+        for (var i = 0; i < expected.Length; i++)
+            Assert.True(Math.Abs(expected[i] - actual[i]) <= 2e-5f * scale, $"{what}[{i}]: {actual[i]}, expected {expected[i]} (scale {scale})");
+    }
+
+    private static Value[] BatchNorm(Inputs inputs, params long[] dims) =>
+        inputs.Builder.Ops(
+            nameof(BatchNormalizationTraining),
+            [inputs.Next(dims), inputs.Next(dims[1]), inputs.Next(dims[1]), inputs.Next(dims[1]), inputs.Next(dims[1])],
+            3, new() { ["epsilon"] = 1e-5f, ["momentum"] = 0.1f }, AttentionOp.Domain);
+
+    private static Value WeightGrad(
+        Inputs inputs, long batch, long channels, long outputs, long height, long width, long[] kernel, long[] strides, long[] dilations, long[] pads, long group)
+    {
+        var outputHeight = ((height + pads[0] + pads[2] - (dilations[0] * (kernel[0] - 1)) - 1) / strides[0]) + 1;
+        var outputWidth = ((width + pads[1] + pads[3] - (dilations[1] * (kernel[1] - 1)) - 1) / strides[1]) + 1;
+        return inputs.Builder.Op(
+            nameof(GroupedConvWeightGrad),
+            [inputs.Next(batch, outputs, outputHeight, outputWidth), inputs.Next(batch, channels, height, width)],
+            new() { ["kernel_shape"] = kernel, ["strides"] = strides, ["dilations"] = dilations, ["pads"] = pads, ["group"] = group },
+            AttentionOp.Domain);
+    }
+
+    private static Value[] Routed(Inputs inputs, long n, long h, long w, long keyWidth, long valueWidth, int heads, int windows, int topK) =>
+        Routed(inputs.Builder, inputs.Next(n, h, w, keyWidth), inputs.Next(n, h, w, keyWidth), inputs.Next(n, h, w, valueWidth), RoutedAttributes(heads, windows, topK));
+
+    private static Value[] Routed(GraphBuilder builder, Value query, Value key, Value value, Attributes attributes) =>
+        builder.Ops(nameof(BiLevelRoutingAttention), [query, key, value], 3, attributes, AttentionOp.Domain);
+
+    private static Value[] RoutedGrad(Inputs inputs, long n, long h, long w, long keyWidth, long valueWidth, int heads, int windows, int topK)
+    {
+        var (query, key, value) = (inputs.Next(n, h, w, keyWidth), inputs.Next(n, h, w, keyWidth), inputs.Next(n, h, w, valueWidth));
+        var forward = Routed(inputs.Builder, query, key, value, RoutedAttributes(heads, windows, topK));
+        return inputs.Builder.Ops(
+            nameof(BiLevelRoutingAttentionGrad),
+            [inputs.Next(n, h, w, valueWidth), query, key, value, forward[0], forward[1], forward[2]],
+            3, RoutedAttributes(heads, windows, topK), AttentionOp.Domain);
+    }
+
+    private static Attributes RoutedAttributes(int heads, int windows, int topK) => new()
+    {
+        ["num_heads"] = heads, ["window_count"] = windows, ["top_k"] = topK, ["scale"] = 0.7f,
+    };
+
+    /// <summary>A graph under construction whose inputs get random values.</summary>
+    private sealed class Inputs
+    {
+        public GraphBuilder Builder { get; } = new();
+
+        public Dictionary<string, Tensor> Tensors { get; } = [];
+
+        public Value Next(params long[] dims)
+        {
+            var name = $"input{Tensors.Count}";
+            Tensors[name] = RandomTensor.Float(Tensors.Count + 1, dims);
+            return Builder.Input(name, TensorElementType.Float, Shape.Of(dims));
+        }
+    }
+}

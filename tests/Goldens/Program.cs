@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Microsoft.ML.Attention.Onnx.Goldens;
+using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.OnnxRuntime;
 
 var paths = new Argument<string[]>("paths")
@@ -35,6 +36,11 @@ return command.Parse(args).Invoke();
 static RunMode[] Modes(string provider) =>
 [
     new("bodies", options => AppendProvider(options, provider)),
+    new("kernels", options =>
+    {
+        AppendProvider(options, provider);
+        KernelLibrary.Register(options, cuda: provider == "cuda");
+    }),
 ];
 
 static void AppendProvider(SessionOptions options, string provider)

@@ -35,8 +35,8 @@ public sealed class ImageClassificationTransformer : OnnxClassifierBase
     /// <summary>How pictures become the model's input.</summary>
     public ImagePreprocessing Preprocessing => _images.Preprocessing;
 
-    internal override OnnxTransformerBase WithSession(OnnxSessionOptions session) =>
-        new ImageClassificationTransformer(Host, new(Model, Scoring with { Session = session }, Columns, Labels), _images);
+    internal override OnnxTransformerBase WithScoring(ScoringOptions scoring) =>
+        new ImageClassificationTransformer(Host, new(Model, scoring, Columns, Labels), _images);
 
     internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema) => _images.BindInput(Session, schema);
 

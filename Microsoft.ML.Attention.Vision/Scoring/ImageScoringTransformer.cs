@@ -29,8 +29,8 @@ public sealed class ImageScoringTransformer : OnnxTransformerBase
     /// <inheritdoc cref="ImageClassificationTransformer.Preprocessing"/>
     public ImagePreprocessing Preprocessing => _images.Preprocessing;
 
-    internal override OnnxTransformerBase WithSession(OnnxSessionOptions session) =>
-        new ImageScoringTransformer(Host, Model, Scoring with { Session = session }, _images);
+    internal override OnnxTransformerBase WithScoring(ScoringOptions scoring) =>
+        new ImageScoringTransformer(Host, Model, scoring, _images);
 
     internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema) => _images.BindInput(Session, schema);
 

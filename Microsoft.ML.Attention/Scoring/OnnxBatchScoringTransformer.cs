@@ -29,8 +29,8 @@ public sealed class OnnxBatchScoringTransformer : OnnxTransformerBase
     internal IEnumerable<(string Input, string Column)> InputColumns =>
         Session.Inputs.Keys.Select(input => (input, _inputColumns.GetValueOrDefault(input, input)));
 
-    internal override OnnxTransformerBase WithSession(OnnxSessionOptions session) =>
-        new OnnxBatchScoringTransformer(Host, Model, Scoring with { Session = session }, _inputColumns, _outputColumns);
+    internal override OnnxTransformerBase WithScoring(ScoringOptions scoring) =>
+        new OnnxBatchScoringTransformer(Host, Model, scoring, _inputColumns, _outputColumns);
 
     internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema)
     {

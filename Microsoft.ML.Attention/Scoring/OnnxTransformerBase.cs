@@ -72,8 +72,8 @@ public abstract class OnnxTransformerBase : ITransformer, IDisposable
 
     void ICanSaveModel.Save(ModelSaveContext ctx) => Save(ctx);
 
-    /// <summary>The same model, opened with other session options.</summary>
-    internal abstract OnnxTransformerBase WithSession(OnnxSessionOptions session);
+    /// <summary>The same model, run in another way.</summary>
+    internal abstract OnnxTransformerBase WithScoring(ScoringOptions scoring);
 
     /// <summary>Says how the columns of a schema feed the model's inputs; checks that they fit.</summary>
     internal abstract IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema);

@@ -1,5 +1,4 @@
 using Microsoft.ML.Attention;
-using Microsoft.ML.Data;
 
 namespace Microsoft.ML;
 
@@ -30,17 +29,9 @@ public static class ExecutionProviderOverride
     /// <param name="model">A transformer or a chain of them. It stays usable, and is to be disposed of by itself.</param>
     /// <param name="provider">Where to run.</param>
     /// <param name="deviceId">The CUDA device, from 0; <see langword="null"/> for the present choice.</param>
-    public static ITransformer WithExecutionProvider(this ITransformer model, ExecutionProvider provider, int? deviceId = null)
-    {
-        switch (model)
+    public static ITransformer WithExecutionProvider(this ITransformer model, ExecutionProvider provider, int? deviceId = null) =>
+        model.WithScoringOptions(scoring => scoring with
         {
-            case OnnxTransformerBase onnx:
-                var session = onnx.Scoring.Session;
-                return onnx.WithSession(session with { ExecutionProvider = provider, DeviceId = deviceId ?? session.DeviceId });
-            case ITransformerChainAccessor chain:
-                return new TransformerChain<ITransformer>(chain.Transformers.Select(t => t.WithExecutionProvider(provider, deviceId)), chain.Scopes);
-            default:
-                return model;
-        }
-    }
+            Session = scoring.Session with { ExecutionProvider = provider, DeviceId = deviceId ?? scoring.Session.DeviceId },
+        });
 }

@@ -18,8 +18,8 @@ internal sealed class FeatureClassifier : OnnxClassifierBase
     {
     }
 
-    internal override OnnxTransformerBase WithSession(OnnxSessionOptions session) =>
-        new FeatureClassifier(Host, new(Model, Scoring with { Session = session }, Columns, Labels));
+    internal override OnnxTransformerBase WithScoring(ScoringOptions scoring) =>
+        new FeatureClassifier(Host, new(Model, scoring, Columns, Labels));
 
     internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema) => [ColumnInput.Create(Session.Inputs["x"], schema, "Features")];
 

@@ -72,7 +72,7 @@ public class SaveLoadTests
             Assert.Skip("needs a machine without CUDA, to see the saved choice fail");
         var data = _ml.Data.LoadFromEnumerable(Row.Numbers(1));
         var onCpu = _ml.Transforms.ScoreOnnx(Options(ExecutionProvider.Cpu)).Fit(data);
-        var onCuda = SaveAndLoad(_ml, (ITransformer)onCpu.WithSession(new() { ExecutionProvider = ExecutionProvider.Cuda }), data.Schema);
+        var onCuda = SaveAndLoad(_ml, onCpu.WithExecutionProvider(ExecutionProvider.Cuda), data.Schema);
         string message = Assert.Throws<InvalidOperationException>(() => onCuda.GetOutputSchema(data.Schema)).Message;
         Assert.Contains("Microsoft.ML.OnnxRuntime.Gpu", message);
         Assert.Contains("ExecutionProvider.Cpu", message);

@@ -55,6 +55,28 @@ public sealed class Graph
     /// <summary>What is known of each value, by name. Inputs and outputs of a model have an entry; others may.</summary>
     public Dictionary<string, ValueInfo> Values { get; } = new(StringComparer.Ordinal);
 
+    /// <summary>A copy whose nodes and lists can be changed; the tensors are shared.</summary>
+    internal Graph Clone()
+    {
+        var copy = new Graph { Name = Name };
+        copy.Inputs.AddRange(Inputs);
+        copy.Outputs.AddRange(Outputs);
+        copy.Nodes.AddRange(Nodes.Select(node => new Node
+        {
+            OpType = node.OpType,
+            Domain = node.Domain,
+            Name = node.Name,
+            Inputs = [.. node.Inputs],
+            Outputs = [.. node.Outputs],
+            Attributes = node.Attributes.Clone(),
+        }));
+        foreach (var (name, tensor) in Initializers)
+            copy.Initializers[name] = tensor;
+        foreach (var (name, info) in Values)
+            copy.Values[name] = info;
+        return copy;
+    }
+
     /// <summary>What is known of a value; nothing at all if it has no entry.</summary>
     public ValueInfo Info(string name) => Values.GetValueOrDefault(name) ?? new(null, null);
 }

@@ -16,7 +16,7 @@ internal static class Inliner
             if (i < call.Inputs.Count && call.Inputs[i].Length > 0)
                 body.Values[body.Inputs[i]] = caller.Info(call.Inputs[i]);
         }
-        body.Nodes.AddRange(Nodes(call, function, name => name));
+        body.Nodes.AddRange(Nodes(call, function, "", name => name));
         return body;
     }
 
@@ -43,12 +43,12 @@ internal static class Inliner
                     names[function.Body.Outputs[i]] = call.Outputs[i];
             }
             graph.Nodes.RemoveAt(position);
-            graph.Nodes.InsertRange(position, Nodes(call, function, name =>
+            graph.Nodes.InsertRange(position, Nodes(call, function, prefix, name =>
                 name.Length == 0 ? "" : names.TryGetValue(name, out var known) ? known : names[name] = prefix + name));
         }
     }
 
-    private static IEnumerable<Node> Nodes(Node call, Function function, Func<string, string> rename)
+    private static IEnumerable<Node> Nodes(Node call, Function function, string prefix, Func<string, string> rename)
     {
         foreach (var node in function.Body.Nodes)
         {
@@ -64,7 +64,7 @@ internal static class Inliner
             {
                 OpType = node.OpType,
                 Domain = node.Domain,
-                Name = node.Name,
+                Name = prefix + node.Name,
                 Attributes = attributes,
                 Inputs = node.Inputs.ConvertAll(name => rename(name)),
                 Outputs = node.Outputs.ConvertAll(name => rename(name)),

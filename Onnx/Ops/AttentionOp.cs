@@ -52,8 +52,10 @@ public static class AttentionOps
     [
         new BiLevelRoutingAttention(),
         new BiLevelRoutingAttentionGrad(),
+        new AdamWStep(),
         new BatchNormalizationGrad(),
         new BatchNormalizationTraining(),
+        new DropPath(),
         new GeluGrad(),
         new GroupedConvWeightGrad(),
         new LayerNormalizationGrad(),

@@ -1,0 +1,48 @@
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.Attention.Onnx.Training;
+
+/// <summary>Losses and metrics as parts of a graph.</summary>
+public static class Losses
+{
+    /// <summary>The mean cross-entropy of a classifier.</summary>
+    /// <param name="logits">[N, classes]</param>
+    /// <param name="labels">Class indices [N] int64, or target probabilities [N, classes] of the type of the logits.</param>
+    /// <param name="labelSmoothing">The part of each target that is spread evenly over all classes, 0 to below 1.</param>
+    /// <returns>A scalar.</returns>
+    public static Value CrossEntropy(Value logits, Value labels, float labelSmoothing = 0)
+    {
+        var logProbabilities = logits.LogSoftmax();
+        var loss = labels.Type == TensorElementType.Int64
+            ? -logProbabilities.GatherElements(labels.Unsqueeze(1), 1).ReduceMean([0, 1])
+            : -(labels * logProbabilities).ReduceSum([1]).ReduceMean([0]);
+        return labelSmoothing == 0 ? loss : (loss * (1 - labelSmoothing)) - (logProbabilities.ReduceMean([0, 1]) * labelSmoothing);
+    }
+
+    /// <summary>The mean squared difference.</summary>
+    /// <param name="predictions">[...]</param>
+    /// <param name="targets">[...]</param>
+    /// <returns>A scalar.</returns>
+    public static Value MeanSquaredError(Value predictions, Value targets)
+    {
+        var difference = predictions - targets;
+        return (difference * difference).ReduceMean([.. Enumerable.Range(0, predictions.Shape.Rank).Select(axis => (long)axis)]);
+    }
+
+    /// <summary>The mean cross-entropy of independent yes-no predictions.</summary>
+    /// <param name="logits">[...]</param>
+    /// <param name="targets">Probabilities [...] of the type of the logits.</param>
+    /// <returns>A scalar.</returns>
+    public static Value BinaryCrossEntropy(Value logits, Value targets) =>
+        (logits.Apply("Softplus") - (targets * logits)).ReduceMean([.. Enumerable.Range(0, logits.Shape.Rank).Select(axis => (long)axis)]);
+
+    /// <summary>How many examples have their largest logit at the label.</summary>
+    /// <param name="logits">[N, classes]</param>
+    /// <param name="labels">Class indices [N] int64.</param>
+    /// <returns>A float scalar.</returns>
+    public static Value CorrectCount(Value logits, Value labels)
+    {
+        var predicted = logits.Builder.Op("ArgMax", [logits], new() { ["axis"] = 1, ["keepdims"] = 0 });
+        return logits.Builder.Op("Equal", [predicted, labels]).Cast(TensorElementType.Float).ReduceSum([0]);
+    }
+}

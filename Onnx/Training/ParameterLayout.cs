@@ -1,0 +1,29 @@
+namespace Microsoft.ML.Attention.Onnx.Training;
+
+/// <summary>One parameter in the flat vector of its group.</summary>
+/// <param name="Name">The name of the initialiser in the model.</param>
+/// <param name="Dims">Its sizes.</param>
+/// <param name="Offset">The index of its first element.</param>
+internal sealed record ParameterSlot(string Name, long[] Dims, long Offset)
+{
+    public long Count => Dims.Aggregate(1L, (product, dim) => product * dim);
+}
+
+/// <summary>Parameters that are updated alike, kept in one flat vector.</summary>
+internal sealed record ParameterGroup(float WeightDecay, float LearningRateScale, IReadOnlyList<ParameterSlot> Slots)
+{
+    public long Count => Slots.Sum(slot => slot.Count);
+
+    /// <summary>Lays parameters out one behind the other.</summary>
+    public static IReadOnlyList<ParameterSlot> Slot(IEnumerable<(string Name, Tensor Tensor)> parameters)
+    {
+        var slots = new List<ParameterSlot>();
+        var offset = 0L;
+        foreach (var (name, tensor) in parameters)
+        {
+            slots.Add(new(name, [.. tensor.Dims], offset));
+            offset += tensor.ElementCount;
+        }
+        return slots;
+    }
+}

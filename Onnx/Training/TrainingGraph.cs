@@ -1,0 +1,307 @@
+using Microsoft.ML.Attention.Onnx.Ops;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.Attention.Onnx.Training;
+
+/// <summary>Adds the loss to a graph that is to be trained, with the inputs (labels) and further outputs (metrics) it needs.</summary>
+/// <param name="builder">Extends the graph: <see cref="GraphBuilder.Input"/> adds labels, <see cref="GraphBuilder.Output"/> scalar metrics.</param>
+/// <param name="outputs">The outputs of the model by name.</param>
+/// <returns>The scalar that training makes smaller.</returns>
+public delegate Value LossFunction(GraphBuilder builder, IReadOnlyDictionary<string, Value> outputs);
+
+/// <summary>How a model becomes a training graph.</summary>
+public sealed record TrainingOptions
+{
+    /// <summary>The update rule.</summary>
+    public Optimizer Optimizer { get; init; } = new AdamW();
+
+    /// <summary>Which float parameters are trained, by name; by default all.</summary>
+    public Func<string, bool> IsTrainable { get; init; } = _ => true;
+
+    /// <summary>Whether batch normalisations go on using the running statistics of the model instead of those of each batch.</summary>
+    public bool FreezeBatchNormalization { get; init; }
+
+    /// <summary>How fast the running statistics of batch normalisations follow those of the batches (PyTorch's sense).</summary>
+    public float BatchNormalizationMomentum { get; init; } = 0.1f;
+}
+
+/// <summary>
+/// Forward pass, loss, backward pass and the update of the parameters as one graph. Parameters, moments and running statistics are flat
+/// vectors: inputs of the graph, of which it computes the next ones.
+/// </summary>
+public sealed class TrainingGraph
+{
+    internal const string StepInput = "training/step";
+    internal const string NoiseInput = "training/noise";
+    internal const string LossOutput = "training/loss";
+    internal const string NextSuffix = ".next";
+    internal const string StatisticsState = "training/statistics";
+
+    private readonly TrainingOptions _options;
+    private readonly List<StateVector> _state = [];
+    private readonly List<ParameterGroup> _groups = [];
+    private IReadOnlyList<ParameterSlot> _statistics = [];
+
+    private TrainingGraph(OnnxModel forward, TrainingOptions options) => (Forward, _options) = (forward, options);
+
+    /// <summary>The model that is trained, with its first weights.</summary>
+    public OnnxModel Forward { get; }
+
+    /// <summary>The graph of one step. Its names that begin with <c>training/</c> are for <see cref="Trainer"/>.</summary>
+    public OnnxModel Step { get; private set; } = null!;
+
+    /// <summary>The inputs to fill for each step: those of the model and of the loss.</summary>
+    public IReadOnlyList<string> BatchInputs { get; private set; } = [];
+
+    /// <summary>The scalar outputs that the loss function added.</summary>
+    public IReadOnlyList<string> Metrics { get; private set; } = [];
+
+    /// <summary>The number of trained parameters.</summary>
+    public long ParameterCount => _groups.Sum(group => group.Count);
+
+    internal Optimizer Optimizer => _options.Optimizer;
+
+    internal IReadOnlyList<StateVector> State => _state;
+
+    internal IReadOnlyList<ParameterGroup> Groups => _groups;
+
+    internal IReadOnlyList<ParameterSlot> Statistics => _statistics;
+
+    /// <summary>The number of uniform random numbers that a step takes.</summary>
+    internal long NoiseCount { get; private set; }
+
+    /// <summary>Derives the training graph of a model.</summary>
+    /// <param name="forward">The model. Symbolic sizes of its inputs are given by <paramref name="sizes"/>.</param>
+    /// <param name="sizes">The sizes by symbol, such as N for the size of a batch.</param>
+    /// <param name="loss">Adds the loss.</param>
+    /// <param name="options">The optimiser and what is trained.</param>
+    /// <exception cref="ArgumentException">A size is missing, or nothing is trainable.</exception>
+    /// <exception cref="NotSupportedException">There is no gradient rule for an operator between the parameters and the loss.</exception>
+    public static TrainingGraph Build(
+        OnnxModel forward, IReadOnlyDictionary<string, long> sizes, LossFunction loss, TrainingOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(forward);
+        ArgumentNullException.ThrowIfNull(sizes);
+        ArgumentNullException.ThrowIfNull(loss);
+        var training = new TrainingGraph(forward, options ?? new());
+        var graph = forward.Graph.Clone();
+        Fix(graph, sizes, forward.Functions);
+        training.AddNoise(graph);
+        Backward.Prepare(graph, forward.Functions);
+        Linear.Fuse(graph);
+        training.AddBatchStatistics(graph);
+        training.FlattenParameters(graph);
+        ShapeInference.Infer(graph);
+        training.Complete(graph, loss);
+        return training;
+    }
+
+    private static void Fix(Graph graph, IReadOnlyDictionary<string, long> sizes, IReadOnlyList<Function> functions)
+    {
+        GraphSimplifier.FixSizes(graph, sizes, functions);
+        foreach (var input in graph.Inputs)
+        {
+            if (graph.Info(input).Shape is not { IsStatic: true } shape)
+                throw new ArgumentException($"Input '{input}' has the shape {graph.Info(input).Shape}; give the sizes of all its symbols.", nameof(sizes));
+        }
+        GraphSimplifier.Fold(graph);
+    }
+
+    /// <summary>Lets batch normalisations use and update statistics that are part of the state.</summary>
+    private void AddBatchStatistics(Graph graph)
+    {
+        if (_options.FreezeBatchNormalization)
+            return;
+        var renamed = new List<(string Name, string Next, Tensor Tensor)>();
+        for (var i = 0; i < graph.Nodes.Count; i++)
+        {
+            var node = graph.Nodes[i];
+            if (node is not { OpType: "BatchNormalization", Domain: "" } || !node.Inputs.Skip(3).All(graph.Initializers.ContainsKey))
+                continue;
+            string[] next = [node.Inputs[3] + NextSuffix, node.Inputs[4] + NextSuffix];
+            graph.Nodes[i] = new()
+            {
+                OpType = nameof(BatchNormalizationTraining),
+                Domain = AttentionOp.Domain,
+                Name = node.Name,
+                Inputs = node.Inputs,
+                Outputs = [node.Outputs[0], .. next],
+                Attributes = new() { ["epsilon"] = node.Attributes.Float("epsilon", 1e-5f), ["momentum"] = _options.BatchNormalizationMomentum },
+            };
+            for (var j = 0; j < 2; j++)
+                renamed.Add((node.Inputs[3 + j], next[j], graph.Initializers[node.Inputs[3 + j]]));
+        }
+        if (renamed.Count == 0)
+            return;
+        _statistics = ParameterGroup.Slot(renamed.Select(entry => (entry.Name, entry.Tensor)));
+        AddState(graph, StatisticsState, Flat(graph, _statistics));
+        Cut(graph, StatisticsState, _statistics);
+        graph.Nodes.Add(new() { OpType = "Concat", Inputs = [.. renamed.Select(entry => entry.Next)], Outputs = [StatisticsState + NextSuffix], Attributes = new() { ["axis"] = 0 } });
+        graph.Outputs.Add(StatisticsState + NextSuffix);
+    }
+
+    /// <summary>Replaces Dropout and DropPath by products with masks made from one input of uniform random numbers.</summary>
+    private void AddNoise(Graph graph)
+    {
+        var masks = new List<(int Node, string Input, Shape Shape, float Probability)>();
+        for (var i = 0; i < graph.Nodes.Count; i++)
+        {
+            var node = graph.Nodes[i];
+            var isPath = AttentionOps.Find(node) is DropPath;
+            if (!isPath && node is not { OpType: "Dropout", Domain: "" })
+                continue;
+            var shape = graph.Info(node.Inputs[0]).Shape!;
+            var probability = isPath ? node.Attributes.Float("probability", 0)
+                : node.Inputs.Count > 1 && graph.Initializers.TryGetValue(node.Inputs[1], out var ratio) ? ratio.AsSpan<float>()[0]
+                : 0.5f;
+            masks.Add((i, node.Inputs[0], isPath ? [shape[0], .. shape.Skip(1).Select(_ => new Dim(1))] : shape, probability));
+        }
+        if (masks.Count == 0)
+            return;
+        NoiseCount = masks.Sum(mask => mask.Shape.ElementCount);
+        // Built apart, then put in front: each mask is 0 or 1 / (1 - probability).
+        var front = new GraphBuilder(new Graph());
+        var noise = front.Input(NoiseInput, TensorElementType.Float, [NoiseCount]);
+        using var scope = front.Scope("training/masks");
+        var parts = noise.Split(0, [.. masks.Select(mask => mask.Shape.ElementCount)]);
+        for (var i = 0; i < masks.Count; i++)
+        {
+            var (index, input, shape, probability) = masks[i];
+            var keeps = front.Op("GreaterOrEqual", [parts[i], front.Scalar(probability, noise)]).Cast(TensorElementType.Float);
+            var mask = (keeps * (1 / (1 - (double)probability))).Reshape(shape.ToArray());
+            var node = graph.Nodes[index];
+            graph.Nodes[index] = new() { OpType = "Mul", Name = node.Name, Inputs = [input, mask.Name], Outputs = [node.Outputs[0]] };
+        }
+        graph.Inputs.Add(NoiseInput);
+        foreach (var (name, info) in front.Graph.Values)
+            graph.Values[name] = info;
+        foreach (var (name, tensor) in front.Graph.Initializers)
+            graph.Initializers[name] = tensor;
+        graph.Nodes.InsertRange(0, front.Graph.Nodes);
+    }
+
+    private void FlattenParameters(Graph graph)
+    {
+        var used = graph.Nodes.SelectMany(node => node.Inputs).ToHashSet(StringComparer.Ordinal);
+        var parameters = graph.Initializers.Where(pair => used.Contains(pair.Key) && IsParameter(pair.Key, pair.Value) && _options.IsTrainable(pair.Key)).ToArray();
+        if (parameters.Length == 0)
+            throw new ArgumentException("The model has no trainable parameters: no float initialiser of one axis or more passes IsTrainable.");
+        var optimizer = _options.Optimizer;
+        var groups = parameters.Select(pair => (Name: pair.Key, Tensor: pair.Value))
+            .GroupBy(entry => (
+                Decay: optimizer.Decays(entry.Name, entry.Tensor.Dims.Count) ? optimizer.WeightDecay : 0,
+                Scale: optimizer.LearningRateScale(entry.Name)));
+        foreach (var group in groups)
+        {
+            var slots = ParameterGroup.Slot(group);
+            var state = WeightsOf(_groups.Count);
+            AddState(graph, state, Flat(graph, slots));
+            foreach (var moment in optimizer.Moments)
+                AddState(graph, MomentOf(_groups.Count, moment), new float[slots.Sum(slot => slot.Count)]);
+            if (optimizer.AverageDecay is not null)
+                AddState(graph, AverageOf(_groups.Count), Flat(graph, slots));
+            _groups.Add(new(group.Key.Decay, group.Key.Scale, slots));
+            Cut(graph, state, slots);
+        }
+    }
+
+    // Scalars and what the builder makes for itself are constants, not parameters.
+    private static bool IsParameter(string name, Tensor tensor) =>
+        tensor.Type == TensorElementType.Float && tensor.Dims.Count > 0 && !name[(name.LastIndexOf('/') + 1)..].StartsWith("const_", StringComparison.Ordinal);
+
+    private void Complete(Graph graph, LossFunction lossFunction)
+    {
+        var builder = new GraphBuilder(graph);
+        var modelOutputs = graph.Outputs.Where(name => name != StatisticsState + NextSuffix).ToArray();
+        graph.Outputs.RemoveAll(modelOutputs.Contains);
+        var outputsBefore = graph.Outputs.ToArray();
+        Value loss;
+        using (builder.Scope("loss"))
+            loss = lossFunction(builder, modelOutputs.ToDictionary(name => name, name => builder[name]));
+        if (loss.Shape.Rank != 0)
+            throw new ArgumentException($"The loss has the shape {loss.Shape}, not that of a scalar.", nameof(lossFunction));
+        Metrics = [.. graph.Outputs.Except(outputsBefore)];
+        BatchInputs = [.. graph.Inputs.Where(name => !name.StartsWith("training/", StringComparison.Ordinal))];
+        builder.Output(LossOutput, loss);
+
+        var gradients = Backward.Differentiate(loss, _groups.SelectMany(group => group.Slots).Select(slot => slot.Name));
+        using var scope = builder.Scope("update");
+        var flat = _groups.Select(group => builder.Concat(0, [.. group.Slots.Select(slot => gradients.TryGetValue(slot.Name, out var gradient)
+            ? gradient.ReshapeTo(slot.Count)
+            : builder.Scalar(0, loss).Expand(builder.Int64(slot.Count)))])).ToArray();
+        var scale = _options.Optimizer.ClipNorm is { } limit ? ClipScale(flat, limit) : null;
+        var step = builder.Input(StepInput, TensorElementType.Float, [3]);
+        for (var i = 0; i < _groups.Count; i++)
+            Update(builder, i, flat[i], scale, step);
+        GraphSimplifier.RemoveUnused(graph);
+        Step = builder.ToModel();
+    }
+
+    private void Update(GraphBuilder builder, int index, Value gradient, Value? scale, Value step)
+    {
+        var optimizer = _options.Optimizer;
+        string[] names = [WeightsOf(index), .. optimizer.Moments.Select(moment => MomentOf(index, moment))];
+        var state = Array.ConvertAll(names, name => builder[name]);
+        var next = optimizer.Update(state[0], gradient, state[1..], scale, step, _groups[index]);
+        for (var i = 0; i < names.Length; i++)
+            builder.Output(names[i] + NextSuffix, next[i]);
+        if (optimizer.AverageDecay is { } decay)
+        {
+            var average = builder[AverageOf(index)];
+            builder.Output(AverageOf(index) + NextSuffix, average + ((next[0] - average) * (1 - (double)decay)));
+        }
+    }
+
+    // As torch.nn.utils.clip_grad_norm_ does.
+    private static Value ClipScale(Value[] gradients, float limit)
+    {
+        var squares = gradients.Select(gradient => gradient.Reduce("ReduceSumSquare", [0], keepDims: false)).Aggregate((sum, part) => sum + part);
+        var scale = limit / (squares.Apply("Sqrt") + 1e-6);
+        return scale.Builder.Op("Min", [scale, scale.Builder.Scalar(1, scale)]);
+    }
+
+    internal static string WeightsOf(int group) => $"training/weights.{group}";
+
+    internal static string AverageOf(int group) => $"training/average.{group}";
+
+    private static string MomentOf(int group, string moment) => $"training/{moment}.{group}";
+
+    private void AddState(Graph graph, string name, float[] initial)
+    {
+        _state.Add(new(name, initial));
+        graph.Inputs.Add(name);
+        graph.Values[name] = new(TensorElementType.Float, [initial.Length]);
+    }
+
+    private static float[] Flat(Graph graph, IReadOnlyList<ParameterSlot> slots)
+    {
+        var flat = new float[slots.Sum(slot => slot.Count)];
+        foreach (var slot in slots)
+            graph.Initializers[slot.Name].AsSpan<float>().CopyTo(flat.AsSpan((int)slot.Offset));
+        return flat;
+    }
+
+    /// <summary>Makes parameters from their flat vector at the front of the graph; they keep their names.</summary>
+    private static void Cut(Graph graph, string vector, IReadOnlyList<ParameterSlot> slots)
+    {
+        var sizes = vector + ".sizes";
+        graph.Initializers[sizes] = Tensor.Int64([.. slots.Select(slot => slot.Count)]);
+        var nodes = new List<Node>
+        {
+            new() { OpType = "Split", Name = vector, Inputs = [vector, sizes], Outputs = [.. slots.Select(slot => slot.Dims.Length == 1 ? slot.Name : slot.Name + ".flat")] },
+        };
+        foreach (var slot in slots.Where(slot => slot.Dims.Length != 1))
+        {
+            graph.Initializers[slot.Name + ".dims"] = Tensor.Int64(slot.Dims);
+            nodes.Add(new() { OpType = "Reshape", Name = slot.Name, Inputs = [slot.Name + ".flat", slot.Name + ".dims"], Outputs = [slot.Name] });
+        }
+        foreach (var slot in slots)
+            graph.Initializers.Remove(slot.Name);
+        graph.Nodes.InsertRange(0, nodes);
+    }
+}
+
+/// <summary>A vector that training carries from step to step.</summary>
+/// <param name="Name">The name of the graph's input; the output has <see cref="TrainingGraph.NextSuffix"/> appended.</param>
+/// <param name="Initial">Its elements before the first step.</param>
+internal sealed record StateVector(string Name, float[] Initial);

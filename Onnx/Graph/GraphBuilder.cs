@@ -246,7 +246,7 @@ public sealed class GraphBuilder
         {
             OpType = opType,
             Domain = domain,
-            Name = _scope + opType + "_" + Graph.Nodes.Count,
+            Name = outputs[0],
             Attributes = attributes,
             Outputs = [.. outputs],
         };

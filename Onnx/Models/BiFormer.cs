@@ -62,7 +62,7 @@ public sealed record BiFormerConfig
     public IReadOnlyList<int>? QueryKeyWidths { get; init; }
 
     /// <summary>The width of the hidden layer of the MLPs, as a multiple of the stage's.</summary>
-    public required IReadOnlyList<int> MlpRatios { get; init; }
+    public required IReadOnlyList<double> MlpRatios { get; init; }
 
     /// <summary>The width of one head in routed attention. Full attention has 8 heads whatever the width.</summary>
     public int HeadWidth { get; init; } = 32;
@@ -139,24 +139,23 @@ public sealed record BiFormerConfig
         Check(StageCount > 0, nameof(Depths), "has no stage");
         foreach (var (name, list) in new (string, IReadOnlyList<int>?)[]
         {
-            (nameof(Widths), Widths), (nameof(QueryKeyWidths), QueryKeyWidths), (nameof(MlpRatios), MlpRatios), (nameof(WindowCounts), WindowCounts),
+            (nameof(Widths), Widths), (nameof(QueryKeyWidths), QueryKeyWidths), (nameof(WindowCounts), WindowCounts),
             (nameof(TopKs), TopKs), (nameof(KeyValueBins), KeyValueBins), (nameof(KeyValueStrides), KeyValueStrides),
         })
         {
             Check(list is null || list.Count == StageCount, name, $"has {list?.Count} entries for {StageCount} stages");
         }
+        Check(MlpRatios.Count == StageCount, nameof(MlpRatios), $"has {MlpRatios.Count} entries for {StageCount} stages");
         Check(StemStride is 1 or 2 or 4, nameof(StemStride), $"is {StemStride}; it can be 1, 2 or 4");
         Check(PositionKernel is 0 or 3, nameof(PositionKernel), $"is {PositionKernel}; it can be 0 or 3");
         Check(LePEKernel == 0 || LePEKernel % 2 == 1, nameof(LePEKernel), $"is {LePEKernel}; it must be odd, or 0 for none");
         for (var stage = 0; stage < StageCount; stage++)
         {
             Check(TopKs[stage] >= -2, nameof(TopKs), $"has {TopKs[stage]}; the least is -2");
-            var part = TopKs[stage] > 0 ? HeadWidth : TopKs[stage] < 0 ? FullAttentionHeads : 1;
+            var part = TopKs[stage] > 0 ? HeadWidth : TopKs[stage] < 0 ? FullAttention.PublishedHeadCount : 1;
             Check(Widths[stage] % part == 0, nameof(Widths), $"has {Widths[stage]} in stage {stage}, not a multiple of {part}");
         }
     }
-
-    internal const int FullAttentionHeads = 8;
 
     private static void Check(bool holds, string property, string reason)
     {
@@ -196,6 +195,22 @@ internal sealed record RoutedAttention
     public bool DifferentiableRouting { get; init; }
 
     public bool RoutingProjection { get; init; }
+}
+
+/// <summary>The hyper-parameters of one full attention.</summary>
+internal sealed record FullAttention
+{
+    public const int PublishedHeadCount = 8;
+
+    public int HeadCount { get; init; } = PublishedHeadCount;
+
+    /// <summary>What the scores are multiplied by; the width of one head to the power -1/2 if null.</summary>
+    public float? Scale { get; init; }
+
+    public bool QueryKeyValueBias { get; init; }
+
+    /// <summary>The kernel of the positional convolution; 0 for none.</summary>
+    public int LePEKernel { get; init; } = 5;
 }
 
 /// <summary>
@@ -300,42 +315,41 @@ public static class BiFormer
     }
 
     /// <summary>
-    /// Attention of every position to every other: [N, H, W, C] to the same. The positional convolution sees the input, not the values;
-    /// a <paramref name="lePEKernel"/> of 0 leaves it out.
+    /// Attention of every position to every other: [N, H, W, C] to the same. The positional convolution sees the input, not the values.
     /// </summary>
-    internal static Value FullAttention(Value map, Parameters parameters, int lePEKernel)
+    internal static Value FullAttention(Value map, Parameters parameters, FullAttention options)
     {
-        const int HeadCount = BiFormerConfig.FullAttentionHeads;
         var width = map.Shape[3].Value;
-        var headWidth = width / HeadCount;
-        var projected = map.Linear(parameters["qkv"], 3 * width, bias: false).Split(3, width, width, width);
+        var headWidth = width / options.HeadCount;
+        var scale = options.Scale ?? Math.Pow(headWidth, -0.5);
+        var projected = map.Linear(parameters["qkv"], 3 * width, options.QueryKeyValueBias).Split(3, width, width, width);
         var (query, key, value) = (Heads(projected[0]), Heads(projected[1]), Heads(projected[2]));
-        var scores = (query.Transpose(0, 2, 1, 3) * Math.Pow(headWidth, -0.5)).MatMul(key.Transpose(0, 2, 3, 1));
+        var scores = (query.Transpose(0, 2, 1, 3) * scale).MatMul(key.Transpose(0, 2, 3, 1));
         var attended = scores.Softmax().MatMul(value.Transpose(0, 2, 1, 3)).Transpose(0, 2, 1, 3).ReshapeLike(map);
-        if (lePEKernel > 0)
-            attended += map.ToChannelsFirst().DepthwiseConv2d(parameters["lepe"], lePEKernel).ToChannelsLast();
+        if (options.LePEKernel > 0)
+            attended += map.ToChannelsFirst().DepthwiseConv2d(parameters["lepe"], options.LePEKernel).ToChannelsLast();
         return attended.Linear(parameters["proj"], width);
 
         // [N, positions, heads, width of one head]
-        Value Heads(Value value) => value.Reshape(0, -1, HeadCount, headWidth);
+        Value Heads(Value value) => value.Reshape(0, -1, options.HeadCount, headWidth);
     }
 
     /// <summary>Attention of every position to every other: [N, C, H, W] to the same. The positional convolution sees the values.</summary>
-    internal static Value FullAttentionChannelsFirst(Value map, Parameters parameters, int lePEKernel)
+    internal static Value FullAttentionChannelsFirst(Value map, Parameters parameters, FullAttention options)
     {
-        const int HeadCount = BiFormerConfig.FullAttentionHeads;
         var width = map.Shape[1].Value;
-        var headWidth = width / HeadCount;
-        var projected = map.Conv2d(parameters["qkv"], 3 * width, kernel: 1, bias: false).Split(1, width, width, width);
+        var headWidth = width / options.HeadCount;
+        var scale = options.Scale ?? Math.Pow(headWidth, -0.5);
+        var projected = map.Conv2d(parameters["qkv"], 3 * width, kernel: 1, bias: options.QueryKeyValueBias).Split(1, width, width, width);
         var (query, key, value) = (Heads(projected[0]), Heads(projected[1]), Heads(projected[2]));
-        var scores = (query.Transpose(0, 1, 3, 2) * Math.Pow(headWidth, -0.5)).MatMul(key);
+        var scores = (query.Transpose(0, 1, 3, 2) * scale).MatMul(key);
         var attended = scores.Softmax().MatMul(value.Transpose(0, 1, 3, 2)).Transpose(0, 1, 3, 2).ReshapeLike(map);
-        if (lePEKernel > 0)
-            attended += projected[2].DepthwiseConv2d(parameters["lepe"], lePEKernel);
+        if (options.LePEKernel > 0)
+            attended += projected[2].DepthwiseConv2d(parameters["lepe"], options.LePEKernel);
         return attended.Conv2d(parameters["proj"], width, kernel: 1);
 
         // [N, heads, width of one head, positions]
-        Value Heads(Value value) => value.Reshape(0, HeadCount, headWidth, -1);
+        Value Heads(Value value) => value.Reshape(0, options.HeadCount, headWidth, -1);
     }
 
     private static (Parameters Parameters, Value Image) Start(BiFormerConfig config, WeightSource weights, int? height, int? width)
@@ -414,11 +428,11 @@ public static class BiFormer
         return (config.Layout, config.TopKs[stage]) switch
         {
             (BiFormerLayout.SwinTinyChannelsFirst, > 0) => RoutedAttentionChannelsFirst(map, parameters, config.RoutedAttention(stage)),
-            (BiFormerLayout.SwinTinyChannelsFirst, < 0) => FullAttentionChannelsFirst(map, parameters, config.LePEKernel),
+            (BiFormerLayout.SwinTinyChannelsFirst, < 0) => FullAttentionChannelsFirst(map, parameters, new() { LePEKernel = config.LePEKernel }),
             (BiFormerLayout.SwinTinyChannelsFirst, _) => Convolutions(map, parameters),
             (_, > 0) => RoutedAttention(map, parameters, config.RoutedAttention(stage)),
-            (_, -1) => FullAttention(map, parameters, lePEKernel: 0),
-            (_, < 0) => FullAttention(map, parameters, config.LePEKernel),
+            (_, -1) => FullAttention(map, parameters, new() { LePEKernel = 0 }),
+            (_, < 0) => FullAttention(map, parameters, new() { LePEKernel = config.LePEKernel }),
             _ => Convolutions(map.ToChannelsFirst(), parameters).ToChannelsLast(),
         };
     }
@@ -433,7 +447,7 @@ public static class BiFormer
     private static Value Mlp(Value map, BiFormerConfig config, int stage, Parameters parameters)
     {
         using var scope = parameters.Scope();
-        var (width, hiddenWidth) = (config.Widths[stage], config.Widths[stage] * config.MlpRatios[stage]);
+        var (width, hiddenWidth) = (config.Widths[stage], (int)(config.Widths[stage] * config.MlpRatios[stage]));
         if (config.Layout == BiFormerLayout.SwinTinyChannelsFirst)
             return map.Conv2d(parameters["0"], hiddenWidth, kernel: 1).Gelu().Conv2d(parameters["2"], width, kernel: 1);
         var hidden = map.Linear(parameters["0"], hiddenWidth);

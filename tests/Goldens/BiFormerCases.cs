@@ -21,9 +21,11 @@ internal sealed class BiFormerCases : IGoldenModel
             case "op-nchw":
                 return Module(golden, (map, parameters) => BiFormer.RoutedAttentionChannelsFirst(map, parameters, RoutedAttention(config)));
             case "op-AttentionLePE":
-                return Module(golden, (map, parameters) => BiFormer.FullAttention(map, parameters, Int(config, "side_dwconv", 5)));
+                return Module(golden, (map, parameters) => BiFormer.FullAttention(map, parameters, FullAttention(config)));
+            case "op-Attention":
+                return Module(golden, (map, parameters) => BiFormer.FullAttention(map, parameters, FullAttention(config) with { LePEKernel = 0 }));
             case "op-nchwAttentionLePE":
-                return Module(golden, (map, parameters) => BiFormer.FullAttentionChannelsFirst(map, parameters, Int(config, "side_dwconv", 5)));
+                return Module(golden, (map, parameters) => BiFormer.FullAttentionChannelsFirst(map, parameters, FullAttention(config)));
             case var variant when variant.StartsWith("op-", StringComparison.Ordinal):
                 throw new NotSupportedException($"variant '{variant}' of {Name} is not known");
         }
@@ -91,7 +93,7 @@ internal sealed class BiFormerCases : IGoldenModel
     private static BiFormerConfig Model(GoldenCase golden)
     {
         var config = golden.Config;
-        var isSwinTiny = golden.Variant.Contains("stl", StringComparison.Ordinal);
+        var isSwinTiny = golden.Variant.Contains("stl", StringComparison.Ordinal) || config.TryGetProperty("n_wins", out _);
         var depths = Ints(config, "depth")!;
         var layerScale = Number(config, "layer_scale_init_value");
         if (config.TryGetProperty("pe", out var pe) && pe.ValueKind != JsonValueKind.Null)
@@ -105,7 +107,7 @@ internal sealed class BiFormerCases : IGoldenModel
             Depths = depths,
             Widths = Ints(config, "embed_dim")!,
             QueryKeyWidths = Ints(config, "qk_dims"),
-            MlpRatios = Ints(config, "mlp_ratios")!,
+            MlpRatios = [.. config.GetProperty("mlp_ratios").EnumerateArray().Select(ratio => ratio.GetDouble())],
             HeadWidth = Int(config, "head_dim", 32),
             WindowCounts = Ints(config, "n_wins") ?? [.. Enumerable.Repeat(Int(config, "n_win", 7), depths.Length)],
             TopKs = Ints(config, "topks")!,
@@ -140,6 +142,14 @@ internal sealed class BiFormerCases : IGoldenModel
         SoftRouting = Flag(config, "soft_routing"),
         DifferentiableRouting = Flag(config, "diff_routing"),
         RoutingProjection = Flag(config, "param_routing"),
+    };
+
+    private static FullAttention FullAttention(JsonElement config) => new()
+    {
+        HeadCount = Int(config, "num_heads", Onnx.Models.FullAttention.PublishedHeadCount),
+        Scale = (float?)Number(config, "qk_scale"),
+        QueryKeyValueBias = Flag(config, "qkv_bias"),
+        LePEKernel = Int(config, "side_dwconv", 5),
     };
 
     private static KeyValuePooling Pooling(JsonElement config)

@@ -94,6 +94,12 @@ public sealed record BiFormerConfig
     /// <summary>Whether the MLPs have a 3 x 3 convolution of each channel.</summary>
     public bool MlpConvolution { get; init; }
 
+    /// <summary>
+    /// The probability, below 1, at which the last block's branches are left out while the model is trained; those of the blocks before
+    /// it rise evenly from 0. Published are 0.1 for T and STL, 0.15 for S, 0.4 for B. What a trained model computes does not depend on it.
+    /// </summary>
+    public float DropPathRate { get; init; }
+
     /// <summary>The pooling of keys and values.</summary>
     public KeyValuePooling KeyValuePooling { get; init; }
 
@@ -117,6 +123,9 @@ public sealed record BiFormerConfig
 
     /// <summary>The number of stages.</summary>
     internal int StageCount => Depths.Count;
+
+    internal float DropPathProbability(int stage, int block) =>
+        DropPathRate * (Depths.Take(stage).Sum() + block) / Math.Max(1, Depths.Sum() - 1);
 
     internal RoutedAttention RoutedAttention(int stage) => new()
     {
@@ -146,6 +155,7 @@ public sealed record BiFormerConfig
             Check(list is null || list.Count == StageCount, name, $"has {list?.Count} entries for {StageCount} stages");
         }
         Check(MlpRatios.Count == StageCount, nameof(MlpRatios), $"has {MlpRatios.Count} entries for {StageCount} stages");
+        Check(DropPathRate is >= 0 and < 1, nameof(DropPathRate), $"is {DropPathRate}; it must be at least 0 and below 1");
         Check(StemStride is 1 or 2 or 4, nameof(StemStride), $"is {StemStride}; it can be 1, 2 or 4");
         Check(PositionKernel is 0 or 3, nameof(PositionKernel), $"is {PositionKernel}; it can be 0 or 3");
         Check(LePEKernel == 0 || LePEKernel % 2 == 1, nameof(LePEKernel), $"is {LePEKernel}; it must be odd, or 0 for none");
@@ -374,7 +384,7 @@ public static class BiFormer
         if (config.Layout == BiFormerLayout.SwinTiny)
             map = map.ToChannelsLast();
         for (var block = 0; block < config.Depths[stage]; block++)
-            map = Block(map, config, stage, parameters[config.Layout == BiFormerLayout.BiFormer ? $"{block}" : $"blocks.{block}"]);
+            map = Block(map, config, stage, block, parameters[config.Layout == BiFormerLayout.BiFormer ? $"{block}" : $"blocks.{block}"]);
         return config.Layout == BiFormerLayout.SwinTiny ? map.ToChannelsFirst() : map;
     }
 
@@ -394,17 +404,17 @@ public static class BiFormer
         };
     }
 
-    private static Value Block(Value map, BiFormerConfig config, int stage, Parameters parameters)
+    private static Value Block(Value map, BiFormerConfig config, int stage, int block, Parameters parameters)
     {
         using var scope = parameters.Scope();
         if (config.Layout != BiFormerLayout.BiFormer)
-            return AttentionAndMlp(map, config, stage, parameters);
+            return AttentionAndMlp(map, config, stage, block, parameters);
         if (config.PositionKernel > 0)
             map += map.DepthwiseConv2d(parameters["pos_embed"], config.PositionKernel);
-        return AttentionAndMlp(map.ToChannelsLast(), config, stage, parameters).ToChannelsFirst();
+        return AttentionAndMlp(map.ToChannelsLast(), config, stage, block, parameters).ToChannelsFirst();
     }
 
-    private static Value AttentionAndMlp(Value map, BiFormerConfig config, int stage, Parameters parameters)
+    private static Value AttentionAndMlp(Value map, BiFormerConfig config, int stage, int block, Parameters parameters)
     {
         map = Residual(map, "norm1", "gamma1", value => Attention(value, config, stage, parameters["attn"]));
         return Residual(map, "norm2", "gamma2", value => Mlp(value, config, stage, parameters["mlp"]));
@@ -414,6 +424,7 @@ public static class BiFormer
             var output = branch(config.PreNorm ? Norm(input) : input);
             if (config.LayerScale is { } start)
                 output = parameters.Get(gamma, Initialization.Constant(start), config.Widths[stage]) * output;
+            output = DropPath.Apply(output, config.DropPathProbability(stage, block));
             return config.PreNorm ? input + output : Norm(input + output);
 
             Value Norm(Value value) => config.Layout == BiFormerLayout.SwinTinyChannelsFirst

@@ -59,6 +59,18 @@ public class BiFormerTests
     }
 
     [Fact]
+    public void Paths_are_dropped_more_often_in_later_blocks_and_never_in_inference()
+    {
+        var model = BiFormer.Build(Mini with { DropPathRate = 0.2f }, new RandomWeights(1), 128, 128);
+        var probabilities = model.Graph.Nodes.Where(node => node.OpType == "DropPath").Select(node => node.Attributes.Float("probability", -1));
+        Assert.Equal([0.05f, 0.05f, 0.1f, 0.1f, 0.15f, 0.15f, 0.2f, 0.2f], probabilities.Select(probability => MathF.Round(probability, 4)));
+        var inputs = new Dictionary<string, Tensor> { ["x"] = RandomTensor.Float(1, 1, 3, 128, 128) };
+        Assert.Equal(
+            SessionRunner.Run(BiFormer.Build(Mini, new RandomWeights(1), 128, 128), inputs)["logits"].Data.ToArray(),
+            SessionRunner.Run(model, inputs)["logits"].Data.ToArray());
+    }
+
+    [Fact]
     public void Backbones_give_the_maps_of_all_stages()
     {
         var model = BiFormer.BuildBackbone(Mini with { AutoPad = true }, new RandomWeights(1), 96, 140);
@@ -127,6 +139,7 @@ public class BiFormerTests
         Refused("TopKs has -3", Mini with { TopKs = [1, 4, -3, -2] });
         Refused("PositionKernel is 5", Mini with { PositionKernel = 5 });
         Refused("LePEKernel is 4", Mini with { LePEKernel = 4 });
+        Refused("DropPathRate is 1", Mini with { DropPathRate = 1 });
         Refused("StemStride is 3", Mini with { StemStride = 3 });
         Refused("needs DifferentiableRouting", Mini with { RoutingProjection = true });
 

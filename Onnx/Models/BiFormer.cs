@@ -118,7 +118,9 @@ public sealed record BiFormerConfig
     /// </summary>
     public bool DifferentiableRouting { get; init; }
 
-    /// <summary>Whether the means of the windows pass a learned linear map before they are compared; needs <see cref="DifferentiableRouting"/>.</summary>
+    /// <summary>
+    /// Whether the means of the windows pass a learned linear map before they are compared; needs <see cref="DifferentiableRouting"/>.
+    /// </summary>
     public bool RoutingProjection { get; init; }
 
     /// <summary>The number of stages.</summary>
@@ -205,6 +207,9 @@ internal sealed record RoutedAttention
     public bool DifferentiableRouting { get; init; }
 
     public bool RoutingProjection { get; init; }
+
+    /// <summary>Whether the operator bi-level routing attention covers it.</summary>
+    public bool IsPublished => !SoftRouting && !DifferentiableRouting && !RoutingProjection && KeyValuePooling == KeyValuePooling.None;
 }
 
 /// <summary>The hyper-parameters of one full attention.</summary>
@@ -302,9 +307,9 @@ public static class BiFormer
 
         var projected = padded.Linear(parameters["qkv.qkv"], (2 * queryKeyWidth) + width).Split(3, queryKeyWidth, queryKeyWidth, width);
         var (query, key, value) = (projected[0], projected[1], projected[2]);
-        var attended = options.SoftRouting || options.DifferentiableRouting || options.RoutingProjection || options.KeyValuePooling != KeyValuePooling.None
-            ? WindowAttention(query, key, value, parameters["router"], options)
-            : BiLevelRoutingAttention.Apply(query, key, value, options.HeadCount, options.WindowCount, options.TopK, options.Scale);
+        var attended = options.IsPublished
+            ? BiLevelRoutingAttention.Apply(query, key, value, options.HeadCount, options.WindowCount, options.TopK, options.Scale)
+            : WindowAttention(query, key, value, parameters["router"], options);
         if (options.LePEKernel > 0)
             attended += value.ToChannelsFirst().DepthwiseConv2d(parameters["lepe"], options.LePEKernel).ToChannelsLast();
         var output = options.OutputProjection ? attended.Linear(parameters["wo"], width) : attended;
@@ -436,14 +441,15 @@ public static class BiFormer
     private static Value Attention(Value map, BiFormerConfig config, int stage, Parameters parameters)
     {
         using var scope = parameters.Scope();
+        var full = new FullAttention { LePEKernel = config.LePEKernel };
         return (config.Layout, config.TopKs[stage]) switch
         {
             (BiFormerLayout.SwinTinyChannelsFirst, > 0) => RoutedAttentionChannelsFirst(map, parameters, config.RoutedAttention(stage)),
-            (BiFormerLayout.SwinTinyChannelsFirst, < 0) => FullAttentionChannelsFirst(map, parameters, new() { LePEKernel = config.LePEKernel }),
+            (BiFormerLayout.SwinTinyChannelsFirst, < 0) => FullAttentionChannelsFirst(map, parameters, full),
             (BiFormerLayout.SwinTinyChannelsFirst, _) => Convolutions(map, parameters),
             (_, > 0) => RoutedAttention(map, parameters, config.RoutedAttention(stage)),
-            (_, -1) => FullAttention(map, parameters, new() { LePEKernel = 0 }),
-            (_, < 0) => FullAttention(map, parameters, new() { LePEKernel = config.LePEKernel }),
+            (_, -1) => FullAttention(map, parameters, full with { LePEKernel = 0 }),
+            (_, < 0) => FullAttention(map, parameters, full),
             _ => Convolutions(map.ToChannelsFirst(), parameters).ToChannelsLast(),
         };
     }
@@ -452,7 +458,9 @@ public static class BiFormer
     private static Value Convolutions(Value map, Parameters parameters)
     {
         var width = map.Shape[1].Value;
-        return map.Conv2d(parameters["1"], width, kernel: 1).DepthwiseConv2d(parameters["2"], kernel: 5).Conv2d(parameters["3"], width, kernel: 1);
+        return map.Conv2d(parameters["1"], width, kernel: 1)
+            .DepthwiseConv2d(parameters["2"], kernel: 5)
+            .Conv2d(parameters["3"], width, kernel: 1);
     }
 
     private static Value Mlp(Value map, BiFormerConfig config, int stage, Parameters parameters)
@@ -499,7 +507,8 @@ public static class BiFormer
         if ((height.IsKnown && height.Value % windowCount != 0) || (width.IsKnown && width.Value % windowCount != 0))
         {
             throw new ArgumentException(
-                $"A map of {height} x {width} does not divide into {windowCount} x {windowCount} windows; set BiFormerConfig.AutoPad or another size.");
+                $"A map of {height} x {width} does not divide into {windowCount} x {windowCount} windows; "
+                + "set BiFormerConfig.AutoPad or another size.");
         }
     }
 
@@ -540,7 +549,10 @@ public static class BiFormer
         {
             var reduction = options.KeyValuePooling is KeyValuePooling.Max or KeyValuePooling.AdaptiveMax ? "ReduceMax" : "ReduceMean";
             foreach (var (axis, length) in options.KeyValuePooling == KeyValuePooling.None ? [] : new[] { (2, height), (3, width) })
-                windows = builder.Concat(axis, [.. Bins(options, length).Select(bin => windows.Slice(axis, bin.Start, bin.End).Reduce(reduction, [axis], keepDims: true))]);
+            {
+                var bins = Bins(options, length).Select(bin => windows.Slice(axis, bin.Start, bin.End));
+                windows = builder.Concat(axis, [.. bins.Select(bin => bin.Reduce(reduction, [axis], keepDims: true))]);
+            }
             return windows.Reshape(0, count, -1, windows.Shape[4].Value);
         }
 
@@ -549,7 +561,8 @@ public static class BiFormer
         {
             var (zero, one) = (builder.Constant(Tensor.Scalar(0L)), builder.Constant(Tensor.Scalar(1L)));
             var images = builder.Op("Range", [zero, windows.ShapeOf(0, 1).Squeeze(0), one]).Reshape(-1, 1, 1);
-            var gathered = windows.Reshape(-1, windows.Shape[2].Value, windows.Shape[3].Value).Gather(routing + (images * builder.Int64(count)));
+            var all = windows.Reshape(-1, windows.Shape[2].Value, windows.Shape[3].Value);
+            var gathered = all.Gather(routing + (images * builder.Int64(count)));
             return weights is null ? gathered : gathered * weights;
         }
 

@@ -2,7 +2,9 @@ using Microsoft.ML.Attention.Onnx.Weights;
 
 namespace Microsoft.ML.Attention.Onnx.Models;
 
-/// <summary>The layers that models are made of, as functions of a value and a module's parameters, named as in PyTorch's checkpoints.</summary>
+/// <summary>
+/// The layers that models are made of, as functions of a value and a module's parameters, which are named as in PyTorch's checkpoints.
+/// </summary>
 internal static class Layers
 {
     /// <summary>Linear map of the last axis; <c>weight</c> [out, in], <c>bias</c> [out].</summary>
@@ -16,7 +18,8 @@ internal static class Layers
 
     /// <summary>Convolution of [N, C, H, W]; <c>weight</c> [channels, C / group, kernel, kernel], <c>bias</c> [channels].</summary>
     public static Value Conv2d(
-        this Value value, Parameters parameters, long channels, long kernel, long stride = 1, long padding = 0, long group = 1, bool bias = true)
+        this Value value, Parameters parameters, long channels, long kernel,
+        long stride = 1, long padding = 0, long group = 1, bool bias = true)
     {
         using var scope = parameters.Scope();
         var inputs = value.Shape[1].Value / group;

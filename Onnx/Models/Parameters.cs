@@ -53,7 +53,7 @@ internal sealed class Parameters
     }
 
     /// <summary>Ends the construction.</summary>
-    /// <exception cref="InvalidDataException">The source lacks parameters, has them in other shapes, or has some that the model lacks.</exception>
+    /// <exception cref="InvalidDataException">The source lacks parameters, or has them in other shapes, or has others.</exception>
     public void ThrowIfUnfit()
     {
         var surplus = _source.Names.Where(name => !_values.ContainsKey(name)).ToArray();

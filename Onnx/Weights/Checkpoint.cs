@@ -19,7 +19,8 @@ public sealed class Checkpoint : WeightSource
     public override string Description { get; }
 
     /// <inheritdoc/>
-    public override IEnumerable<string> Names => _tensors.Keys.Where(name => !name.EndsWith("num_batches_tracked", StringComparison.Ordinal));
+    public override IEnumerable<string> Names =>
+        _tensors.Keys.Where(name => !name.EndsWith("num_batches_tracked", StringComparison.Ordinal));
 
     /// <summary>Reads a <c>.safetensors</c> file.</summary>
     /// <exception cref="InvalidDataException">The file is malformed.</exception>
@@ -46,5 +47,12 @@ public sealed class Checkpoint : WeightSource
     };
 
     private static Tensor Convert<T>(Tensor tensor, Func<T, float> convert)
-        where T : unmanaged => Tensor.Create<float>(Array.ConvertAll(MemoryMarshal.Cast<byte, T>(tensor.Data.Span).ToArray(), convert.Invoke), [.. tensor.Dims]);
+        where T : unmanaged
+    {
+        var source = MemoryMarshal.Cast<byte, T>(tensor.Data.Span);
+        var values = new float[source.Length];
+        for (var i = 0; i < values.Length; i++)
+            values[i] = convert(source[i]);
+        return Tensor.Create<float>(values, [.. tensor.Dims]);
+    }
 }

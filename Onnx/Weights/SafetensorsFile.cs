@@ -99,7 +99,8 @@ public sealed class SafetensorsFile : IDisposable
     public static void Write(
         string path, IEnumerable<KeyValuePair<string, Tensor>> tensors, IEnumerable<KeyValuePair<string, string>>? metadata = null)
     {
-        var ordered = tensors.OrderByDescending(pair => Tensor.SizeOf(pair.Value.Type)).ThenBy(pair => pair.Key, StringComparer.Ordinal).ToArray();
+        var ordered = tensors.OrderByDescending(pair => Tensor.SizeOf(pair.Value.Type))
+            .ThenBy(pair => pair.Key, StringComparer.Ordinal).ToArray();
         var header = FormatHeader(ordered, metadata ?? []);
         using var stream = File.Create(path);
         Span<byte> length = stackalloc byte[LengthBytes];

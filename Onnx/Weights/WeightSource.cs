@@ -40,5 +40,6 @@ public sealed class RandomWeights(int seed) : WeightSource
     public override string Description => $"random weights with seed {seed}";
 
     /// <inheritdoc/>
-    public override Tensor Find(string name, IReadOnlyList<long> dims, Initialization initialization) => initialization.Draw(seed, name, dims);
+    public override Tensor Find(string name, IReadOnlyList<long> dims, Initialization initialization) =>
+        initialization.Draw(seed, name, dims);
 }

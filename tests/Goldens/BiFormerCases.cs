@@ -23,7 +23,8 @@ internal sealed class BiFormerCases : IGoldenModel
             case "op-AttentionLePE":
                 return Module(golden, (map, parameters) => BiFormer.FullAttention(map, parameters, FullAttention(config)));
             case "op-Attention":
-                return Module(golden, (map, parameters) => BiFormer.FullAttention(map, parameters, FullAttention(config) with { LePEKernel = 0 }));
+                var plain = FullAttention(config) with { LePEKernel = 0 };
+                return Module(golden, (map, parameters) => BiFormer.FullAttention(map, parameters, plain));
             case "op-nchwAttentionLePE":
                 return Module(golden, (map, parameters) => BiFormer.FullAttentionChannelsFirst(map, parameters, FullAttention(config)));
             case var variant when variant.StartsWith("op-", StringComparison.Ordinal):
@@ -87,7 +88,8 @@ internal sealed class BiFormerCases : IGoldenModel
             }
         }
 
-        Value Last(string module) => builder[graph.Nodes.FindLast(node => node.Name.StartsWith(module, StringComparison.Ordinal))!.Outputs[0]];
+        Value Last(string module) =>
+            builder[graph.Nodes.FindLast(node => node.Name.StartsWith(module, StringComparison.Ordinal))!.Outputs[0]];
     }
 
     private static BiFormerConfig Model(GoldenCase golden)
@@ -101,7 +103,8 @@ internal sealed class BiFormerCases : IGoldenModel
         return new()
         {
             Layout = !isSwinTiny ? BiFormerLayout.BiFormer
-                : golden.Variant.Contains("nchw", StringComparison.Ordinal) ? BiFormerLayout.SwinTinyChannelsFirst : BiFormerLayout.SwinTiny,
+                : golden.Variant.Contains("nchw", StringComparison.Ordinal) ? BiFormerLayout.SwinTinyChannelsFirst
+                : BiFormerLayout.SwinTiny,
             InputChannels = Int(config, "in_chans", 3),
             ClassCount = Int(config, "num_classes", 1000),
             Depths = depths,
@@ -175,5 +178,7 @@ internal sealed class BiFormerCases : IGoldenModel
         config.TryGetProperty(name, out var value) ? value.GetBoolean() : defaultValue;
 
     private static int[]? Ints(JsonElement config, string name) =>
-        config.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray().Select(item => item.GetInt32())] : null;
+        config.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Array
+            ? [.. value.EnumerateArray().Select(item => item.GetInt32())]
+            : null;
 }

@@ -18,14 +18,16 @@ internal readonly record struct WorstTensor(string Tensor, double Error, double 
 /// <summary>Runs a reference case and compares what comes out.</summary>
 internal static class CaseRunner
 {
+    private const string OutputPrefix = "output:";
+
     /// <summary>The worst tensor of each way to run the case.</summary>
     /// <exception cref="Exception">The case is not understood, or the model does not run.</exception>
     public static WorstTensor[] Run(GoldenCase golden, IReadOnlyList<RunMode> modes)
     {
         var model = GoldenModels.Find(golden.Model).Build(golden);
-        foreach (var name in golden.Expected.Keys.Where(name => name.StartsWith("output:", StringComparison.Ordinal)))
+        foreach (var name in golden.Expected.Keys.Where(name => name.StartsWith(OutputPrefix, StringComparison.Ordinal)))
         {
-            if (!model.Graph.Outputs.Contains(name["output:".Length..]))
+            if (!model.Graph.Outputs.Contains(ModelOutput(name)))
                 throw new InvalidDataException($"the model has no output for '{name}'");
         }
         var bytes = model.ToBytes();
@@ -33,10 +35,13 @@ internal static class CaseRunner
     }
 
     private static WorstTensor Compare(GoldenCase golden, Dictionary<string, Tensor> outputs) =>
-        golden.Expected.Select(expected => (expected, name: expected.Key.StartsWith("output:", StringComparison.Ordinal) ? expected.Key["output:".Length..] : expected.Key))
-            .Where(pair => outputs.ContainsKey(pair.name))
-            .Select(pair => Compare(golden, pair.expected.Key, outputs[pair.name], pair.expected.Value))
+        golden.Expected.Where(expected => outputs.ContainsKey(ModelOutput(expected.Key)))
+            .Select(expected => Compare(golden, expected.Key, outputs[ModelOutput(expected.Key)], expected.Value))
             .MaxBy(tensor => tensor.Ratio);
+
+    // The name that a tensor of a case has in the model.
+    private static string ModelOutput(string tensor) =>
+        tensor.StartsWith(OutputPrefix, StringComparison.Ordinal) ? tensor[OutputPrefix.Length..] : tensor;
 
     private static WorstTensor Compare(GoldenCase golden, string name, Tensor actual, Tensor expected)
     {

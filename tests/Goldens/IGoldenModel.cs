@@ -1,7 +1,9 @@
 
 namespace Microsoft.ML.Attention.Onnx.Goldens;
 
-/// <summary>A family of models in the reference cases. To add one, implement this in one file and list it in <see cref="GoldenModels"/>.</summary>
+/// <summary>
+/// A family of models in the reference cases. To add one, implement this in one file and list it in <see cref="GoldenModels"/>.
+/// </summary>
 internal interface IGoldenModel
 {
     /// <summary>The name of the family in the cases.</summary>

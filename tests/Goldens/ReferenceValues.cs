@@ -15,7 +15,10 @@ internal static class ReferenceValues
         if (name.EndsWith("running_mean", StringComparison.Ordinal))
             return Draw(name, dims, seed, u => (u - 0.5) * 0.2);
         if (dims.Count <= 1)
-            return name.EndsWith("weight", StringComparison.Ordinal) ? Draw(name, dims, seed, u => 1 + ((u - 0.5) * 0.2)) : Draw(name, dims, seed, u => (u - 0.5) * 0.2);
+        {
+            var centre = name.EndsWith("weight", StringComparison.Ordinal) ? 1 : 0;
+            return Draw(name, dims, seed, u => centre + ((u - 0.5) * 0.2));
+        }
         var bound = Math.Sqrt(3.0 / Math.Max(1, dims.Skip(1).Aggregate(1L, (product, dim) => product * dim)));
         return Draw(name, dims, seed, u => (u - 0.5) * 2 * bound);
     }

@@ -46,7 +46,8 @@ public class BiFormerGradientTests
         foreach (var parameter in parameters)
             builder.Output("gradient of " + parameter, gradients[parameter]);
 
-        var outputs = SessionRunner.Run(builder.ToModel(), new Dictionary<string, Tensor> { ["x"] = RandomTensor.Float(1, 2, 3, Size, Size) });
+        var inputs = new Dictionary<string, Tensor> { ["x"] = RandomTensor.Float(1, 2, 3, Size, Size) };
+        var outputs = SessionRunner.Run(builder.ToModel(), inputs);
 
         foreach (var parameter in parameters)
         {

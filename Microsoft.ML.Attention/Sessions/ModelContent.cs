@@ -1,3 +1,5 @@
+using Microsoft.ML.Attention.Onnx;
+using Microsoft.ML.Attention.Onnx.Proto;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.Runtime;
 
@@ -30,8 +32,12 @@ internal sealed class ModelContent(byte[] bytes, string? path = null)
         return new InferenceSession(bytes, options);
     }
 
-    /// <summary>Writes the model as an entry of its own, so that any zip tool gives back a plain .onnx file.</summary>
-    public void Save(ModelSaveContext context) => context.SaveBinaryStream(EntryName, writer => writer.Write(bytes));
+    /// <summary>Writes the model, weights included, as an entry of its own, so that any zip tool gives back a plain .onnx file.</summary>
+    public void Save(ModelSaveContext context)
+    {
+        byte[] whole = HasExternalWeights() ? OnnxModel.Load(path!).ToBytes() : bytes;
+        context.SaveBinaryStream(EntryName, writer => writer.Write(whole));
+    }
 
     public static ModelContent Load(ModelLoadContext context)
     {
@@ -40,4 +46,7 @@ internal sealed class ModelContent(byte[] bytes, string? path = null)
             throw new FormatException($"The saved transformer has no entry '{EntryName}': the model file is damaged.");
         return new(content.ToArray());
     }
+
+    private bool HasExternalWeights() => path is not null
+        && ModelProto.Parser.ParseFrom(bytes).Graph.Initializer.Any(i => i.DataLocation == TensorProto.Types.DataLocation.External);
 }

@@ -1,3 +1,4 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 using Microsoft.ML.Runtime;
@@ -51,14 +52,14 @@ internal sealed class OnnxSession : IDisposable
         var internals = environment as IHostEnvironmentInternal;
         int deviceId = options.DeviceId ?? internals?.GpuDeviceId ?? 0;
         if (options.ExecutionProvider == ExecutionProvider.Cpu)
-            return OpenOn(ExecutionProvider.Cpu, deviceId, model, options);
+            return OpenOn(ExecutionProvider.Cpu, deviceId, model, options, channel);
 
         string missing;
         if (OrtEnv.Instance().GetAvailableProviders().Contains(CudaProviderName))
         {
             try
             {
-                var session = OpenOn(ExecutionProvider.Cuda, deviceId, model, options);
+                var session = OpenOn(ExecutionProvider.Cuda, deviceId, model, options, channel);
                 channel.Info($"{model.DisplayName} runs on CUDA device {deviceId}.");
                 return session;
             }
@@ -85,7 +86,7 @@ internal sealed class OnnxSession : IDisposable
             throw new InvalidOperationException($"{model.DisplayName} cannot run on CUDA: {missing}. "
                 + $"Where the CPU will do, choose {nameof(ExecutionProvider)}.{nameof(ExecutionProvider.Cpu)} or {nameof(ExecutionProvider.Auto)}.");
         }
-        return OpenOn(ExecutionProvider.Cpu, deviceId, model, options);
+        return OpenOn(ExecutionProvider.Cpu, deviceId, model, options, channel);
     }
 
     /// <summary>Runs the model into outputs that the caller has allocated.</summary>
@@ -118,7 +119,7 @@ internal sealed class OnnxSession : IDisposable
         _session.Dispose();
     }
 
-    private static OnnxSession OpenOn(ExecutionProvider provider, int deviceId, ModelContent model, OnnxSessionOptions options)
+    private static OnnxSession OpenOn(ExecutionProvider provider, int deviceId, ModelContent model, OnnxSessionOptions options, IChannel channel)
     {
         using var sessionOptions = new SessionOptions
         {
@@ -128,7 +129,7 @@ internal sealed class OnnxSession : IDisposable
         };
         if (provider == ExecutionProvider.Cuda)
             sessionOptions.AppendExecutionProvider_CUDA(deviceId);
-        RegisterKernels(sessionOptions, provider);
+        RegisterKernels(sessionOptions, provider, channel);
         try
         {
             return new OnnxSession(model.Open(sessionOptions), provider, deviceId);
@@ -139,8 +140,17 @@ internal sealed class OnnxSession : IDisposable
         }
     }
 
-    private static void RegisterKernels(SessionOptions options, ExecutionProvider provider)
+    /// <summary>Adds our kernels; where they cannot run, ONNX Runtime falls back on the operators' function bodies.</summary>
+    private static void RegisterKernels(SessionOptions options, ExecutionProvider provider, IChannel channel)
     {
+        try
+        {
+            KernelLibrary.Register(options, cuda: provider == ExecutionProvider.Cuda);
+        }
+        catch (NotSupportedException e)
+        {
+            channel.Warning($"The kernels of Microsoft.ML.Attention are not used, models with its operators run slower: {e.Message}");
+        }
     }
 
     private void Run(RunOptions options, CancellationToken cancellation, Action run)

@@ -1,0 +1,50 @@
+using Microsoft.ML.Attention.Onnx;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Benchmarks;
+
+/// <summary>A model to score, with input "x" of shape [N, ...] and output "scores".</summary>
+internal sealed record BenchmarkModel(string Name, int[] RowShape, byte[] Bytes)
+{
+    public int RowLength => RowShape.Aggregate((a, b) => a * b);
+
+    public static IEnumerable<BenchmarkModel> All()
+    {
+        yield return Mlp();
+        yield return ConvNet();
+    }
+
+    /// <summary>32 features, two hidden layers of 64, 8 classes.</summary>
+    public static BenchmarkModel Mlp()
+    {
+        var graph = new GraphBuilder();
+        var random = new Random(1);
+        var x = graph.Input("x", TensorElementType.Float, Shape.Create(["N", 32]));
+        var hidden = Dense(Dense(x, 32, 64).Apply("Relu"), 64, 64).Apply("Relu");
+        graph.Output("scores", Dense(hidden, 64, 8));
+        return new("MLP 32-64-64-8", [32], graph.ToModel().ToBytes());
+
+        Value Dense(Value input, int from, int to) => input.MatMul(Weights(graph, random, from, to)) + Weights(graph, random, to);
+    }
+
+    /// <summary>Pictures of [3, 32, 32]; three convolutions, average pooling, 10 classes.</summary>
+    public static BenchmarkModel ConvNet()
+    {
+        var graph = new GraphBuilder();
+        var random = new Random(1);
+        var x = graph.Input("x", TensorElementType.Float, Shape.Create(["N", 3, 32, 32]));
+        var features = x.Conv2d(Weights(graph, random, 16, 3, 3, 3), null, stride: 2, padding: 1).Apply("Relu");
+        features = features.Conv2d(Weights(graph, random, 32, 16, 3, 3), null, stride: 2, padding: 1).Apply("Relu");
+        features = features.Conv2d(Weights(graph, random, 64, 32, 3, 3), null, stride: 2, padding: 1).Apply("Relu");
+        graph.Output("scores", features.ReduceMean([2, 3]).MatMul(Weights(graph, random, 64, 10)));
+        return new("conv net 3x32x32", [3, 32, 32], graph.ToModel().ToBytes());
+    }
+
+    private static Value Weights(GraphBuilder graph, Random random, params long[] shape)
+    {
+        float[] values = new float[shape.Aggregate((a, b) => a * b)];
+        for (int i = 0; i < values.Length; i++)
+            values[i] = (float)(random.NextDouble() - 0.5) / 4;
+        return graph.Constant(Microsoft.ML.Attention.Onnx.Tensor.Create<float>(values, shape));
+    }
+}

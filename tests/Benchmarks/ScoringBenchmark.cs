@@ -1,0 +1,176 @@
+using System.Diagnostics;
+using Microsoft.ML;
+using Microsoft.ML.Attention;
+using Microsoft.ML.Data;
+using Microsoft.ML.OnnxRuntime;
+
+namespace Benchmarks;
+
+/// <summary>
+/// Rows a second of three ways to score the same ONNX model over the same rows in memory: our transformer, Microsoft.ML.OnnxTransformer, and a loop
+/// written by hand against ONNX Runtime. They take turns, round by round, so that a busy machine disturbs all of them alike.
+/// </summary>
+internal static class ScoringBenchmark
+{
+    private const int Rounds = 7;
+
+    public static int Run(string[] args)
+    {
+        double seconds = Machine.Option(args, "--seconds", 20);
+        int batchSize = Machine.Option(args, "--batch", new ScoringOptions().BatchSize);
+        Machine.Print();
+        Console.WriteLine($"CPU, batch {batchSize}, median of {Rounds} rounds; rows a second");
+        Console.WriteLine();
+        Console.WriteLine("| model | ML.Attention | OnnxTransformer | by hand | to OnnxTransformer | to by hand |");
+        Console.WriteLine("|---|---|---|---|---|---|");
+        bool agree = true;
+        foreach (var model in BenchmarkModel.All())
+            agree &= Compare(model, batchSize, seconds / 3 / Rounds);
+        return agree ? 0 : 1;
+    }
+
+    private static bool Compare(BenchmarkModel model, int batchSize, double secondsATurn)
+    {
+        var ml = new MLContext(seed: 1);
+        string file = Path.Combine(Path.GetTempPath(), $"{Guid.NewGuid():N}.onnx");
+        File.WriteAllBytes(file, model.Bytes);
+        try
+        {
+            var ours = ml.Transforms.ScoreOnnx(new OnnxBatchScoringEstimator.Options
+            {
+                ModelFile = file,
+                Scoring = new() { BatchSize = batchSize, Session = new() { ExecutionProvider = Microsoft.ML.Attention.ExecutionProvider.Cpu } },
+            });
+            var theirs = ml.Transforms.ApplyOnnxModel(file);
+            using var session = new InferenceSession(file);
+            Func<int, double[]>[] contenders =
+            [
+                rows => Score(ours, Data(ml, model, rows)),
+                rows => Score(theirs, Data(ml, model, rows)),
+                rows => ScoreByHand(session, model, Rows(model, rows), batchSize),
+            ];
+            double[][] checks = [.. contenders.Select(score => score(100))];
+            bool agree = checks.All(c => c.Zip(checks[0]).All(pair => Math.Abs(pair.First - pair.Second) < 1e-4));
+
+            int[] rowCounts = Array.ConvertAll(contenders, score => RowsFor(score, secondsATurn));
+            var rates = new double[contenders.Length, Rounds];
+            for (int round = 0; round < Rounds; round++)
+            {
+                for (int i = 0; i < contenders.Length; i++)
+                {
+                    long start = Stopwatch.GetTimestamp();
+                    contenders[i](rowCounts[i]);
+                    rates[i, round] = rowCounts[i] / Stopwatch.GetElapsedTime(start).TotalSeconds;
+                }
+            }
+            double Median(Func<int, double> value) => Enumerable.Range(0, Rounds).Select(value).Order().ElementAt(Rounds / 2);
+            string result = agree ? "" : " (results differ!)";
+            Console.WriteLine($"| {model.Name}{result} | {Median(r => rates[0, r]):N0} | {Median(r => rates[1, r]):N0} | {Median(r => rates[2, r]):N0} "
+                + $"| {Median(r => rates[0, r] / rates[1, r]):F2}x | {Median(r => rates[0, r] / rates[2, r]):P0} |");
+            return agree;
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    /// <summary>The rows that take about this long; warms up on the way.</summary>
+    private static int RowsFor(Func<int, double[]> score, double seconds)
+    {
+        for (int rows = 256; ; rows *= 2)
+        {
+            long start = Stopwatch.GetTimestamp();
+            score(rows);
+            double elapsed = Stopwatch.GetElapsedTime(start).TotalSeconds;
+            if (elapsed > seconds / 2 || rows > 1 << 26)
+                return (int)(rows * seconds / elapsed);
+        }
+    }
+
+    private static IEnumerable<float[]> Rows(BenchmarkModel model, int count)
+    {
+        float[][] rows = [.. Enumerable.Range(0, 256).Select(r => Enumerable.Range(0, model.RowLength).Select(i => (r * 31 + i * 7) % 101 / 101f).ToArray())];
+        for (int i = 0; i < count; i++)
+            yield return rows[i & 255];
+    }
+
+    private static IDataView Data(MLContext ml, BenchmarkModel model, int count)
+    {
+        var schema = SchemaDefinition.Create(typeof(Row));
+        schema["x"].ColumnType = new VectorDataViewType(NumberDataViewType.Single, model.RowShape);
+        var row = new Row();
+        return ml.Data.LoadFromEnumerable(Rows(model, count).Select(x =>
+        {
+            row.X = x;
+            return row;
+        }), schema);
+    }
+
+    /// <summary>Reads every score and returns the first ones.</summary>
+    private static double[] Score(IEstimator<ITransformer> estimator, IDataView data)
+    {
+        using var transformer = (IDisposable)estimator.Fit(data);
+        var scored = ((ITransformer)transformer).Transform(data);
+        var column = scored.Schema["scores"];
+        using var cursor = scored.GetRowCursor([column]);
+        var getter = cursor.GetGetter<VBuffer<float>>(column);
+        VBuffer<float> scores = default;
+        var first = new List<double>();
+        while (cursor.MoveNext())
+        {
+            getter(ref scores);
+            if (first.Count < 100)
+                first.Add(scores.GetItemOrDefault(1));
+        }
+        return [.. first];
+    }
+
+    private static double[] ScoreByHand(InferenceSession session, BenchmarkModel model, IEnumerable<float[]> rows, int batchSize)
+    {
+        int classes = session.OutputMetadata["scores"].Dimensions[1];
+        float[] input = new float[batchSize * model.RowLength], output = new float[batchSize * classes], scores = new float[classes];
+        using var options = new RunOptions();
+        using var inputValue = Tensor(input, batchSize, model.RowShape);
+        using var outputValue = Tensor(output, batchSize, [classes]);
+        var first = new List<double>();
+        int count = 0;
+        foreach (float[] row in rows)
+        {
+            row.CopyTo(input.AsSpan(count * model.RowLength));
+            if (++count == batchSize)
+            {
+                session.Run(options, ["x"], [inputValue], ["scores"], [outputValue]);
+                Take();
+            }
+        }
+        if (count > 0)
+        {
+            using var lastInput = Tensor(input, count, model.RowShape);
+            using var lastOutput = Tensor(output, count, [classes]);
+            session.Run(options, ["x"], [lastInput], ["scores"], [lastOutput]);
+            Take();
+        }
+        return [.. first];
+
+        static OrtValue Tensor(float[] data, int rows, int[] rowShape) => OrtValue.CreateTensorValueFromMemory(OrtMemoryInfo.DefaultInstance,
+            data.AsMemory(0, rows * rowShape.Aggregate((a, b) => a * b)), [rows, .. rowShape]);
+
+        void Take()
+        {
+            for (int i = 0; i < count; i++)
+            {
+                output.AsSpan(i * classes, classes).CopyTo(scores);
+                if (first.Count < 100)
+                    first.Add(scores[1]);
+            }
+            count = 0;
+        }
+    }
+
+    private sealed class Row
+    {
+        [ColumnName("x")]
+        public float[] X { get; set; } = [];
+    }
+}

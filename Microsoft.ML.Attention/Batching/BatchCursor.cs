@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.ML.Data;
 using Microsoft.ML.Runtime;
 
@@ -5,10 +6,12 @@ namespace Microsoft.ML.Attention;
 
 /// <summary>
 /// A cursor that reads its source a batch ahead. Two batches take turns: while the model scores one and its rows are handed out,
-/// the other one is filled in the background.
+/// the other one is filled in the background, unless filling is so quick that handing it to another thread would cost more.
 /// </summary>
 internal sealed class BatchCursor : RootCursorBase
 {
+    private static readonly TimeSpan QuickFill = TimeSpan.FromMilliseconds(0.25);
+
     private readonly IHost _host;
     private readonly BoundScorer _scorer;
     private readonly DataViewRowCursor _source;
@@ -24,6 +27,7 @@ internal sealed class BatchCursor : RootCursorBase
     private readonly CancellationTokenSource _stopping;
     private readonly CancellationToken _cancellation;
     private Task? _filling;
+    private TimeSpan _lastFill = TimeSpan.MaxValue;
     private bool _sourceEnded;
     private int _current = 1;
     private int _slot = -1;
@@ -136,24 +140,14 @@ internal sealed class BatchCursor : RootCursorBase
         return true;
     }
 
-    private void StartFilling(int which)
-    {
-        if (_sourceEnded)
-        {
-            _batches[which].Clear();
-            _filling = Task.CompletedTask;
-        }
-        else
-        {
-            _filling = Task.Run(() => Fill(which));
-        }
-    }
+    private void StartFilling(int which) => _filling = _sourceEnded || _lastFill < QuickFill ? null : Task.Run(() => Fill(which));
 
     private void Fill(int which)
     {
+        long start = Stopwatch.GetTimestamp();
         var batch = _batches[which];
         batch.Clear();
-        while (batch.Count < _capacity)
+        while (batch.Count < _capacity && !_sourceEnded)
         {
             _stopping.Token.ThrowIfCancellationRequested();
             if (!_source.MoveNext())
@@ -168,6 +162,7 @@ internal sealed class BatchCursor : RootCursorBase
                 column?.Fetch(index);
         }
         _reader.Convert(batch, _stopping.Token);
+        _lastFill = Stopwatch.GetElapsedTime(start);
     }
 
     private sealed class CurrentRow(BatchCursor cursor) : ScoredRow

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
 using Microsoft.ML.Data;
 
@@ -36,18 +35,13 @@ internal abstract class BufferedColumn<T>(DataViewRow source, DataViewSchema.Col
     private readonly T[] _values = new T[length];
     private ExceptionDispatchInfo?[]? _failures;
 
-    /// <summary>Whether a value is kept to be fetched into again: not where it may be an object that the consumer has taken.</summary>
-    protected abstract bool Reuses { get; }
-
     public sealed override void Fetch(int index)
     {
-        if (!Reuses)
-            _values[index] = default!;
         if (_failures is not null)
             _failures[index] = null;
         try
         {
-            _getter(ref _values[index]);
+            Fetch(_getter, ref _values[index]);
         }
         catch (Exception e) when (e is not OperationCanceledException)
         {
@@ -64,13 +58,30 @@ internal abstract class BufferedColumn<T>(DataViewRow source, DataViewSchema.Col
         Copy(in _values[index], ref destination);
     });
 
+    protected abstract void Fetch(ValueGetter<T> getter, ref T value);
+
     protected abstract void Copy(in T value, ref T destination);
 }
 
 /// <summary>A column of scalars.</summary>
 internal sealed class BufferedValues<T>(DataViewRow source, DataViewSchema.Column column, int length) : BufferedColumn<T>(source, column, length)
 {
-    protected override bool Reuses => typeof(T).IsValueType;
+    private readonly Func<T, T>? _copy = OwnedValues.CopyOf<T>();
+    private T _original = default!;
+
+    protected override void Fetch(ValueGetter<T> getter, ref T value)
+    {
+        if (_copy is not null)
+        {
+            getter(ref _original);
+            value = _copy(_original);
+            return;
+        }
+        // An object that was fetched before belongs to the consumer by now: the source must not write into it.
+        if (!typeof(T).IsValueType)
+            value = default!;
+        getter(ref value);
+    }
 
     protected override void Copy(in T value, ref T destination) => destination = value;
 }
@@ -79,7 +90,12 @@ internal sealed class BufferedValues<T>(DataViewRow source, DataViewSchema.Colum
 internal sealed class BufferedVectors<TItem>(DataViewRow source, DataViewSchema.Column column, int length)
     : BufferedColumn<VBuffer<TItem>>(source, column, length)
 {
-    protected override bool Reuses => typeof(TItem).IsValueType;
+    protected override void Fetch(ValueGetter<VBuffer<TItem>> getter, ref VBuffer<TItem> value)
+    {
+        if (!typeof(TItem).IsValueType)
+            value = default;
+        getter(ref value);
+    }
 
     protected override void Copy(in VBuffer<TItem> value, ref VBuffer<TItem> destination) => value.CopyTo(ref destination);
 }

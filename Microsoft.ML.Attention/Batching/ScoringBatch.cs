@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -14,12 +15,15 @@ internal sealed unsafe class ScoringBatch : IDisposable
     private readonly string[] _outputNames;
     private readonly bool _fixedRows;
     private readonly bool _outputsAllocated;
+    private readonly RunOptions _runOptions = new();
+    private readonly OrtValue[] _wholeInputs;
+    private readonly OrtValue[] _wholeOutputs = [];
     private readonly Exception?[] _failures;
     private IDisposableReadOnlyCollection<OrtValue>? _results;
 
     /// <param name="session">The model.</param>
     /// <param name="inputs">How the model's inputs are filled; one for each input.</param>
-    /// <param name="outputNames">The outputs that are wanted; with none of them <see cref="Run"/> does nothing.</param>
+    /// <param name="outputNames">The outputs that are wanted; with none of them <see cref="Run(CancellationToken)"/> does nothing.</param>
     /// <param name="rows">The rows of a run, where the model does not fix them.</param>
     public ScoringBatch(OnnxSession session, IReadOnlyList<TensorInput> inputs, string[] outputNames, int rows)
     {
@@ -33,8 +37,9 @@ internal sealed unsafe class ScoringBatch : IDisposable
         _outputNames = outputNames;
         _outputs = outputNames.Select(n => new Tensor(session.Outputs[n].ElementType, session.Outputs[n].RowShape.ToArray())).ToArray();
         _outputsAllocated = _outputs.All(o => o.RowShape.All(d => d >= 0));
-        foreach (var tensor in _outputsAllocated ? _inputs.Concat(_outputs) : _inputs)
-            tensor.Allocate(session, Capacity);
+        _wholeInputs = Array.ConvertAll(_inputs, t => t.Allocate(session, Capacity));
+        if (_outputsAllocated)
+            _wholeOutputs = Array.ConvertAll(_outputs, t => t.Allocate(session, Capacity));
     }
 
     /// <summary>The most rows the batch holds.</summary>
@@ -93,49 +98,60 @@ internal sealed unsafe class ScoringBatch : IDisposable
             foreach (var input in _inputs)
                 input.Row(slot).Clear();
         }
-        var views = new List<OrtValue>();
+        if (rows == Capacity)
+        {
+            Run(_wholeInputs, _wholeOutputs, rows, cancellation);
+            return;
+        }
+        var inputs = Array.ConvertAll(_inputs, t => t.View(rows));
+        var outputs = _outputsAllocated ? Array.ConvertAll(_outputs, t => t.View(rows)) : [];
         try
         {
-            var inputs = Array.ConvertAll(_inputs, t => t.View(rows, Capacity, views));
-            if (_outputsAllocated)
-                _session.Run(_inputNames, inputs, _outputNames, Array.ConvertAll(_outputs, t => t.View(rows, Capacity, views)), cancellation);
-            else
-                RunIntoNewOutputs(inputs, rows, cancellation);
+            Run(inputs, outputs, rows, cancellation);
         }
         finally
         {
-            views.ForEach(v => v.Dispose());
+            foreach (var view in inputs.Concat(outputs))
+                view.Dispose();
         }
     }
 
     public void Dispose()
     {
         _results?.Dispose();
-        foreach (var tensor in _inputs.Concat(_outputs))
-            tensor.Dispose();
+        foreach (var value in _wholeInputs.Concat(_wholeOutputs))
+            value.Dispose();
+        _runOptions.Dispose();
     }
 
-    private void RunIntoNewOutputs(OrtValue[] inputs, int rows, CancellationToken cancellation)
+    private void Run(OrtValue[] inputs, OrtValue[] outputs, int rows, CancellationToken cancellation)
     {
+        if (_outputsAllocated)
+        {
+            _session.Run(_runOptions, _inputNames, inputs, _outputNames, outputs, cancellation);
+            return;
+        }
         _results?.Dispose();
         _results = null;
-        _results = _session.Run(_inputNames, inputs, _outputNames, cancellation);
+        _results = _session.Run(_runOptions, _inputNames, inputs, _outputNames, cancellation);
         for (int i = 0; i < _outputs.Length; i++)
             _outputs[i].Show(_outputNames[i], _results[i], rows);
     }
 
-    private sealed class Tensor(TensorElementType elementType, long[] rowShape) : IDisposable
+    /// <summary>Where the rows of an input or output lie.</summary>
+    private sealed class Tensor(TensorElementType elementType, long[] rowShape)
     {
-        private OrtValue? _value;
         private byte* _data;
         private int _rowBytes;
 
         public long[] RowShape => rowShape;
 
-        public void Allocate(OnnxSession session, int rows)
+        /// <summary>Allocates room for this many rows; the caller disposes of it.</summary>
+        public OrtValue Allocate(OnnxSession session, int rows)
         {
-            _value = session.Allocate(elementType, [rows, .. rowShape]);
-            Point(_value, rows);
+            var value = session.Allocate(elementType, [rows, .. rowShape]);
+            Point(value, rows);
+            return value;
         }
 
         /// <summary>Points at a result of this many rows, which somebody else owns.</summary>
@@ -150,23 +166,14 @@ internal sealed unsafe class ScoringBatch : IDisposable
 
         public Span<byte> Row(int slot) => new(_data + (nint)slot * _rowBytes, _rowBytes);
 
-        /// <summary>The first <paramref name="rows"/> rows as a tensor; one that is made for it is added to <paramref name="views"/>.</summary>
-        public OrtValue View(int rows, int capacity, List<OrtValue> views)
-        {
-            if (rows == capacity)
-                return _value!;
-            var view = OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, elementType, [rows, .. rowShape],
-                (nint)_data, (long)rows * _rowBytes);
-            views.Add(view);
-            return view;
-        }
-
-        public void Dispose() => _value?.Dispose();
+        /// <summary>The first rows of what is allocated, as a tensor for the caller to dispose of.</summary>
+        public OrtValue View(int rows) => OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, elementType, [rows, .. rowShape],
+            (nint)_data, (long)rows * _rowBytes);
 
         private void Point(OrtValue value, int rows)
         {
             var bytes = value.GetTensorMutableRawData();
-            _data = (byte*)System.Runtime.CompilerServices.Unsafe.AsPointer(ref MemoryMarshal.GetReference(bytes));
+            _data = (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(bytes));
             _rowBytes = bytes.Length / rows;
         }
     }

@@ -9,7 +9,8 @@ namespace Microsoft.ML.Attention;
 /// </summary>
 public abstract class OnnxTransformerBase : ITransformer, IDisposable
 {
-    private readonly Lazy<OnnxSession> _session;
+    private readonly Lock _opening = new();
+    private OnnxSession? _session;
     private long _badRowCount;
 
     private protected OnnxTransformerBase(IHost host, ModelContent model, ScoringOptions scoring)
@@ -18,7 +19,6 @@ public abstract class OnnxTransformerBase : ITransformer, IDisposable
         Host = host;
         Model = model;
         Scoring = scoring;
-        _session = new(() => OnnxSession.Open(host, model, scoring.Session));
     }
 
     /// <summary>How the model is run.</summary>
@@ -37,9 +37,17 @@ public abstract class OnnxTransformerBase : ITransformer, IDisposable
 
     private protected ModelContent Model { get; }
 
-    internal OnnxSession Session => _session.Value;
+    internal OnnxSession Session
+    {
+        get
+        {
+            lock (_opening)
+                return _session ??= OnnxSession.Open(Host, Model, Scoring.Session);
+        }
+    }
 
-    internal long RunCount => _session.IsValueCreated ? _session.Value.RunCount : 0;
+    /// <summary>Runs of the model since it was opened.</summary>
+    internal long RunCount => _session?.RunCount ?? 0;
 
     /// <inheritdoc/>
     public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => Bind(inputSchema).OutputSchema;
@@ -56,11 +64,14 @@ public abstract class OnnxTransformerBase : ITransformer, IDisposable
         return new BatchingDataView(Host, Bind(input.Schema), input, cancellation);
     }
 
-    /// <summary>Closes the model. Data views and prediction engines made with the transformer cannot be used after that.</summary>
+    /// <summary>Closes the model. Cursors and prediction engines that are under way end; a new use of the transformer opens the model again.</summary>
     public void Dispose()
     {
-        if (_session.IsValueCreated)
-            _session.Value.Dispose();
+        lock (_opening)
+        {
+            _session?.Dispose();
+            _session = null;
+        }
         GC.SuppressFinalize(this);
     }
 

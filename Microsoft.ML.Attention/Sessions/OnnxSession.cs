@@ -13,6 +13,7 @@ internal sealed class OnnxSession : IDisposable
     private readonly InferenceSession _session;
     private readonly OrtAllocator? _pinned;
     private long _runCount;
+    private volatile bool _disposed;
 
     private OnnxSession(InferenceSession session, ExecutionProvider provider, int deviceId)
     {
@@ -90,23 +91,40 @@ internal sealed class OnnxSession : IDisposable
     }
 
     /// <summary>Runs the model into outputs that the caller has allocated.</summary>
-    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was cancelled, if need be in the middle of the run.</exception>
-    public void Run(IReadOnlyCollection<string> inputNames, IReadOnlyCollection<OrtValue> inputs,
-        IReadOnlyCollection<string> outputNames, IReadOnlyCollection<OrtValue> outputs, CancellationToken cancellation)
+    /// <param name="options">The caller's own; of no use any more once a run is cancelled.</param>
+    /// <param name="inputNames">The inputs' names.</param>
+    /// <param name="inputs">The inputs.</param>
+    /// <param name="outputNames">The names of the outputs that are wanted.</param>
+    /// <param name="outputs">The outputs.</param>
+    /// <param name="cancellation">Ends the run in its middle.</param>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was cancelled.</exception>
+    public void Run(RunOptions options, string[] inputNames, OrtValue[] inputs, string[] outputNames, OrtValue[] outputs, CancellationToken cancellation)
     {
-        using var options = new RunOptions();
-        Run(options, cancellation, () => _session.Run(options, inputNames, inputs, outputNames, outputs));
+        using var registration = Start(options, cancellation);
+        try
+        {
+            _session.Run(options, inputNames, inputs, outputNames, outputs);
+        }
+        catch (OnnxRuntimeException) when (cancellation.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(cancellation);
+        }
     }
 
     /// <summary>Runs the model into outputs that ONNX Runtime allocates: for shapes that only the run tells.</summary>
-    /// <inheritdoc cref="Run(IReadOnlyCollection{string}, IReadOnlyCollection{OrtValue}, IReadOnlyCollection{string}, IReadOnlyCollection{OrtValue}, CancellationToken)"/>
-    public IDisposableReadOnlyCollection<OrtValue> Run(IReadOnlyCollection<string> inputNames, IReadOnlyCollection<OrtValue> inputs,
-        IReadOnlyCollection<string> outputNames, CancellationToken cancellation)
+    /// <inheritdoc cref="Run(RunOptions, string[], OrtValue[], string[], OrtValue[], CancellationToken)"/>
+    public IDisposableReadOnlyCollection<OrtValue> Run(RunOptions options, string[] inputNames, OrtValue[] inputs, string[] outputNames,
+        CancellationToken cancellation)
     {
-        using var options = new RunOptions();
-        IDisposableReadOnlyCollection<OrtValue>? outputs = null;
-        Run(options, cancellation, () => outputs = _session.Run(options, inputNames, inputs, outputNames));
-        return outputs!;
+        using var registration = Start(options, cancellation);
+        try
+        {
+            return _session.Run(options, inputNames, inputs, outputNames);
+        }
+        catch (OnnxRuntimeException) when (cancellation.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(cancellation);
+        }
     }
 
     /// <summary>A tensor in host memory for a batch to be written to or read from: page-locked where a CUDA device copies it.</summary>
@@ -115,6 +133,7 @@ internal sealed class OnnxSession : IDisposable
 
     public void Dispose()
     {
+        _disposed = true;
         _pinned?.Dispose();
         _session.Dispose();
     }
@@ -153,18 +172,11 @@ internal sealed class OnnxSession : IDisposable
         }
     }
 
-    private void Run(RunOptions options, CancellationToken cancellation, Action run)
+    private CancellationTokenRegistration Start(RunOptions options, CancellationToken cancellation)
     {
-        Interlocked.Increment(ref _runCount);
+        ObjectDisposedException.ThrowIf(_disposed, this);
         cancellation.ThrowIfCancellationRequested();
-        using var registration = cancellation.UnsafeRegister(static state => ((RunOptions)state!).Terminate = true, options);
-        try
-        {
-            run();
-        }
-        catch (OnnxRuntimeException) when (cancellation.IsCancellationRequested)
-        {
-            throw new OperationCanceledException(cancellation);
-        }
+        Interlocked.Increment(ref _runCount);
+        return cancellation.UnsafeRegister(static state => ((RunOptions)state!).Terminate = true, options);
     }
 }

@@ -160,6 +160,27 @@ public class BatchingTests
     }
 
     [Fact]
+    public void ADisposedTransformerEndsItsCursorsAndOpensAgain()
+    {
+        var data = _ml.Data.LoadFromEnumerable(Row.Numbers(100));
+        var transformer = Fit(data, 4);
+        var scored = transformer.Transform(data);
+        using (var cursor = scored.GetRowCursor([scored.Schema["sum"]]))
+        {
+            Assert.True(cursor.MoveNext());
+            transformer.Dispose();
+            Assert.Throws<ObjectDisposedException>(() =>
+            {
+                while (cursor.MoveNext())
+                    continue;
+            });
+        }
+        Assert.Equal(100, scored.GetColumn<float>("sum").Count());
+        transformer.Dispose();
+        transformer.Dispose();
+    }
+
+    [Fact]
     public async Task CursorsOnManyThreadsShareOneTransformer()
     {
         var data = _ml.Data.LoadFromEnumerable(Row.Numbers(500));

@@ -11,6 +11,7 @@ internal sealed record BenchmarkModel(string Name, int[] RowShape, byte[] Bytes)
     public static IEnumerable<BenchmarkModel> All()
     {
         yield return Mlp();
+        yield return DigitNet();
         yield return ConvNet();
     }
 
@@ -25,6 +26,18 @@ internal sealed record BenchmarkModel(string Name, int[] RowShape, byte[] Bytes)
         return new("MLP 32-64-64-8", [32], graph.ToModel().ToBytes());
 
         Value Dense(Value input, int from, int to) => input.MatMul(Weights(graph, random, from, to)) + Weights(graph, random, to);
+    }
+
+    /// <summary>Digits of [1, 28, 28]; two strided convolutions of 8 and 16 channels, average pooling, 10 classes.</summary>
+    public static BenchmarkModel DigitNet()
+    {
+        var graph = new GraphBuilder();
+        var random = new Random(1);
+        var x = graph.Input("x", TensorElementType.Float, Shape.Create(["N", 1, 28, 28]));
+        var features = x.Conv2d(Weights(graph, random, 8, 1, 3, 3), null, stride: 2, padding: 1).Apply("Relu");
+        features = features.Conv2d(Weights(graph, random, 16, 8, 3, 3), null, stride: 2, padding: 1).Apply("Relu");
+        graph.Output("scores", features.ReduceMean([2, 3]).MatMul(Weights(graph, random, 16, 10)));
+        return new("digit net 1x28x28", [1, 28, 28], graph.ToModel().ToBytes());
     }
 
     /// <summary>Pictures of [3, 32, 32]; three convolutions, average pooling, 10 classes.</summary>

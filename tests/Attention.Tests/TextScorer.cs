@@ -18,7 +18,7 @@ internal sealed class TextRow
 internal sealed class TextScorer(IHostEnvironment environment, ScoringOptions scoring, bool converts)
     : OnnxTransformerBase(environment.Register("TextScorer"), new(TestModels.DoubleAndSum("N", 4)), scoring)
 {
-    internal override OnnxTransformerBase WithScoring(ScoringOptions scoring) => throw new NotSupportedException();
+    internal override OnnxTransformerBase WithScoring(ScoringOptions changed) => throw new NotSupportedException();
 
     internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema) => [new TextInput(schema["Text"], converts)];
 

@@ -1,3 +1,8 @@
+using System.Runtime.Intrinsics;
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
@@ -36,6 +41,15 @@ public sealed class AdamWStep : AttentionOp
 
             Value Step(long index) => inputs[5].Gather(builder.Constant(Tensor.Scalar(index)));
         });
+
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cpu<float>(SimdKernel.Widest(
+            attributes => new AdamWStepKernel<Vector512<float>, Simd512<float>>(attributes),
+            attributes => new AdamWStepKernel<Vector256<float>, Simd256<float>>(attributes),
+            attributes => new AdamWStepKernel<Vector128<float>, Simd128<float>>(attributes))),
+        Signature.Cuda<float>(attributes => new AdamWStepKernel(attributes)),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[0], inputs[2], inputs[3]];
 }

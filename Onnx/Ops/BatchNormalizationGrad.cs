@@ -1,4 +1,6 @@
+using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -31,7 +33,14 @@ public sealed class BatchNormalizationGrad : AttentionOp
             return [gradient.Reshape(inputs[1].ShapeOf()), weighted.ReduceSum([0, 2]), g.ReduceSum([0, 2])];
         });
 
-    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(BatchNormalizationKernel.Backward)];
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cpu<float>(SimdKernel.Widest(
+            BatchNormalizationKernel<Vector512<float>, Simd512<float>>.Backward,
+            BatchNormalizationKernel<Vector256<float>, Simd256<float>>.Backward,
+            BatchNormalizationKernel<Vector128<float>, Simd128<float>>.Backward)),
+        Signature.Cuda<float>(BatchNormalizationKernel.Backward),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1], inputs[2], inputs[2]];
 }

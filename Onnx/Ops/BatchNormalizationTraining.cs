@@ -1,4 +1,6 @@
+using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.Attention.Onnx.Training;
 
@@ -48,7 +50,14 @@ public sealed class BatchNormalizationTraining : AttentionOp
     internal override Value?[] Gradient(NodeGradient node) =>
         [.. BatchNormalizationGrad.Apply(node.Grad, node.Input(0), node.Input(1), node.Attributes.Float("epsilon", 1e-5f)), null, null];
 
-    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(BatchNormalizationKernel.Forward)];
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cpu<float>(SimdKernel.Widest(
+            BatchNormalizationKernel<Vector512<float>, Simd512<float>>.Forward,
+            BatchNormalizationKernel<Vector256<float>, Simd256<float>>.Forward,
+            BatchNormalizationKernel<Vector128<float>, Simd128<float>>.Forward)),
+        Signature.Cuda<float>(BatchNormalizationKernel.Forward),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[0], inputs[3], inputs[4]];
 }

@@ -1,4 +1,6 @@
+using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -24,7 +26,14 @@ public sealed class GeluGrad : AttentionOp
             return [g * (cumulative + (x * density))];
         });
 
-    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(_ => new GeluGradKernel())];
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cpu<float>(SimdKernel.Widest(
+            _ => new GeluGradKernel<Vector512<float>, Simd512<float>>(),
+            _ => new GeluGradKernel<Vector256<float>, Simd256<float>>(),
+            _ => new GeluGradKernel<Vector128<float>, Simd128<float>>())),
+        Signature.Cuda<float>(_ => new GeluGradKernel()),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1]];
 }

@@ -1,4 +1,6 @@
+using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.Attention.Onnx.Training;
 
@@ -55,7 +57,14 @@ public sealed class GroupedConvWeightGrad : AttentionOp
             return [builder.Op("Slice", [products, builder.Int64(0, 0), size, builder.Int64(2, 3)]).Transpose(1, 0, 2, 3)];
         });
 
-    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(attributes => new GroupedConvWeightGradKernel(attributes))];
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cpu<float>(SimdKernel.Widest(
+            attributes => new GroupedConvWeightGradKernel<Vector512<float>, Simd512<float>>(attributes),
+            attributes => new GroupedConvWeightGradKernel<Vector256<float>, Simd256<float>>(attributes),
+            attributes => new GroupedConvWeightGradKernel<Vector128<float>, Simd128<float>>(attributes))),
+        Signature.Cuda<float>(attributes => new GroupedConvWeightGradKernel(attributes)),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)
     {

@@ -1,4 +1,6 @@
+using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -41,7 +43,14 @@ public sealed class LayerNormalizationGrad : AttentionOp
             ];
         });
 
-    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(attributes => new LayerNormalizationGradKernel(attributes))];
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cpu<float>(SimdKernel.Widest(
+            attributes => new LayerNormalizationGradKernel<Vector512<float>, Simd512<float>>(attributes),
+            attributes => new LayerNormalizationGradKernel<Vector256<float>, Simd256<float>>(attributes),
+            attributes => new LayerNormalizationGradKernel<Vector128<float>, Simd128<float>>(attributes))),
+        Signature.Cuda<float>(attributes => new LayerNormalizationGradKernel(attributes)),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1], inputs[2], inputs[2]];
 }

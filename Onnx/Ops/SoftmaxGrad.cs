@@ -1,4 +1,6 @@
+using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -25,7 +27,14 @@ public sealed class SoftmaxGrad : AttentionOp
             return [weighted - (inputs[1] * builder.Op("ReduceSum", [weighted, axis], new() { ["keepdims"] = 1 }))];
         });
 
-    internal override IEnumerable<Kernel> Kernels => [Signature.Cuda<float>(attributes => new SoftmaxGradKernel(attributes))];
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cpu<float>(SimdKernel.Widest(
+            attributes => new SoftmaxGradKernel<Vector512<float>, Simd512<float>>(attributes),
+            attributes => new SoftmaxGradKernel<Vector256<float>, Simd256<float>>(attributes),
+            attributes => new SoftmaxGradKernel<Vector128<float>, Simd128<float>>(attributes))),
+        Signature.Cuda<float>(attributes => new SoftmaxGradKernel(attributes)),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1]];
 }

@@ -29,6 +29,13 @@ internal unsafe interface ISimd<T, TVector>
 
     static abstract TVector Multiply(TVector a, TVector b);
 
+    static abstract TVector Divide(TVector a, TVector b);
+
+    static abstract TVector SquareRoot(TVector value);
+
+    /// <summary>The elements of <paramref name="value"/> with the signs of those of <paramref name="sign"/>.</summary>
+    static abstract TVector CopySign(TVector value, TVector sign);
+
     /// <summary>a * b + c.</summary>
     static abstract TVector MultiplyAdd(TVector a, TVector b, TVector c);
 

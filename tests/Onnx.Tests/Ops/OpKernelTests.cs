@@ -1,5 +1,6 @@
 using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Ops;
+using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -37,6 +38,9 @@ public class OpKernelTests
         ["GroupedConvWeightGrad of a stride"] = inputs => [WeightGrad(inputs, 3, 4, 4, 9, 8, [3, 3], [2, 2], [1, 1], [1, 1, 1, 1], 4)],
         ["GroupedConvWeightGrad of a dilation"] = inputs => [WeightGrad(inputs, 2, 4, 4, 9, 8, [3, 3], [1, 1], [2, 2], [2, 2, 2, 2], 4)],
         ["GroupedConvWeightGrad of groups"] = inputs => [WeightGrad(inputs, 2, 4, 6, 7, 5, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], 2)],
+        ["AdamWStep"] = inputs => AdamWStep.Apply(
+            inputs.Next(1003), inputs.Next(1003), inputs.Next(1003), Gradients.Square(inputs.Next(1003)), inputs.Next(), Gradients.Square(inputs.Next(3)) + 0.5,
+            new() { ["beta1"] = 0.9f, ["beta2"] = 0.95f, ["epsilon"] = 1e-3f, ["weight_decay"] = 0.1f, ["learning_rate_scale"] = 0.7f }),
         ["BiLevelRoutingAttention"] = inputs => Routed(inputs, 2, 14, 14, 32, 32, 2, 7, 4),
         ["BiLevelRoutingAttention of uneven regions"] = inputs => Routed(inputs, 1, 13, 18, 8, 12, 2, 4, 3),
         ["BiLevelRoutingAttention of a map below the windows"] = inputs => Routed(inputs, 1, 5, 6, 3, 5, 1, 7, 4),

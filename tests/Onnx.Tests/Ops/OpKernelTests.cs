@@ -96,7 +96,7 @@ public class OpKernelTests
 
     private static void AssertClose(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual, string what)
     {
-        var scale = 1e-3f;
+        var scale = 0.05f;
         foreach (var value in expected)
             scale = Math.Max(scale, Math.Abs(value));
         for (var i = 0; i < expected.Length; i++)

@@ -16,7 +16,8 @@ internal static class OpBenchmark
     {
         var cuda = args.Contains("cuda");
         var batch = Array.IndexOf(args, "--batch") is var at and >= 0 ? long.Parse(args[at + 1]) : cuda ? 128 : 4;
-        Console.WriteLine($"{Machine.Description}; {(cuda ? "CUDA" : "CPU")}, batch {batch}, float32; median milliseconds");
+        Machine.Print();
+        Console.WriteLine($"{(cuda ? "CUDA" : "CPU")}, batch {batch}, float32; median milliseconds");
         Console.WriteLine($"{"operator",-58} {"definition",10} {"kernel",10} {"ratio",7}");
         foreach (var benchmark in Cases(batch))
         {

@@ -1,0 +1,132 @@
+using System.Diagnostics;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Microsoft.ML.Attention.Onnx;
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Training;
+using Microsoft.ML.Attention.Onnx.Weights;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Benchmarks;
+
+/// <summary>A training step (forward, backward, AdamW) of BiFormer, beside the same model in PyTorch where there is one.</summary>
+internal static class TrainingBenchmark
+{
+    private static readonly Dictionary<string, BiFormerConfig> Variants = new()
+    {
+        ["tiny"] = BiFormer.Variants["biformer_tiny"],
+        ["small32"] = new()
+        {
+            Depths = [1, 1, 2], Widths = [32, 64, 128], MlpRatios = [3, 3, 3], WindowCounts = [4, 4, 4], TopKs = [2, 4, -2], ClassCount = 10,
+        },
+    };
+
+    public static int Run(string[] args)
+    {
+        var cuda = Option(args, "--device", "cpu") == "cuda";
+        var variant = Option(args, "--variant", cuda ? "tiny" : "small32");
+        var size = int.Parse(Option(args, "--size", variant == "tiny" ? "224" : "32"));
+        var batch = int.Parse(Option(args, "--batch", cuda ? "128" : variant == "tiny" ? "4" : "64"));
+        var steps = int.Parse(Option(args, "--steps", cuda ? "20" : "9"));
+        var precision = Option(args, "--precision", cuda ? "tf32" : "fp32");
+
+        Machine.Print();
+        var ours = Ours(Variants[variant], size, batch, steps, cuda, precision, args.Contains("--profile"));
+        Console.WriteLine($"ours: {variant} size {size} batch {batch} {precision}: median {ours:F2} ms a step");
+        if (Option(args, "--python", "") is { Length: > 0 } python
+            && PyTorch(python, $"--device {(cuda ? "cuda" : "cpu")} --variant {variant} --size {size} --batch {batch} --steps {steps} --precision {precision}") is { } theirs)
+        {
+            Console.WriteLine($"ours / PyTorch: {ours / theirs:F2}");
+        }
+        return 0;
+    }
+
+    private static double Ours(BiFormerConfig config, int size, int batch, int steps, bool cuda, string precision, bool profile)
+    {
+        var watch = Stopwatch.StartNew();
+        var graph = TrainingGraph.Build(
+            BiFormer.Build(config, new RandomWeights(1), size, size),
+            new Dictionary<string, long> { ["N"] = batch },
+            (builder, outputs) => Losses.CrossEntropy(outputs["logits"], builder.Input("labels", TensorElementType.Int64, [batch]), labelSmoothing: 0.1f),
+            new() { Optimizer = new AdamW { WeightDecay = 0.05f } });
+        using var options = new SessionOptions { IntraOpNumThreads = cuda ? 1 : 2, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        if (cuda)
+        {
+            using var provider = new OrtCUDAProviderOptions();
+            provider.UpdateOptions(new() { ["device_id"] = "0", ["use_tf32"] = precision == "fp32" ? "0" : "1" });
+            options.AppendExecutionProvider_CUDA(provider);
+        }
+        KernelLibrary.Register(options, cuda);
+        var prefix = Path.Combine(Path.GetTempPath(), $"training-{Environment.ProcessId}");
+        if (profile)
+        {
+            options.EnableProfiling = true;
+            options.ProfileOutputPathPrefix = prefix;
+        }
+        double median;
+        using (var trainer = new Trainer(graph, options, cuda ? 0 : null))
+        {
+            Console.WriteLine($"built in {watch.Elapsed.TotalSeconds:F1} s: {graph.Step.Graph.Nodes.Count} nodes, {graph.ParameterCount} parameters");
+            var random = new Random(1);
+            foreach (ref var pixel in trainer.Input<float>("x"))
+                pixel = (random.NextSingle() * 4) - 2;
+            foreach (ref var label in trainer.Input<long>("labels"))
+                label = random.Next(config.ClassCount);
+            var times = new List<double>();
+            for (var step = 0; step < steps + 4; step++)
+            {
+                watch.Restart();
+                var loss = trainer.Step(1e-3f);
+                if (step >= 4)
+                    times.Add(watch.Elapsed.TotalMilliseconds);
+                else
+                    Console.WriteLine($"warm-up: {watch.Elapsed.TotalMilliseconds:F0} ms, loss {loss:F3}");
+            }
+            times.Sort();
+            median = times[times.Count / 2];
+        }
+        if (profile)
+        {
+            foreach (var file in Directory.GetFiles(Path.GetTempPath(), Path.GetFileName(prefix) + "*"))
+                Summarise(file, steps + 4);
+        }
+        return median;
+    }
+
+    // Time by operator, from ONNX Runtime's profile. On CUDA it means something only with CUDA_LAUNCH_BLOCKING=1.
+    private static void Summarise(string file, int steps)
+    {
+        using var document = JsonDocument.Parse(File.ReadAllBytes(file));
+        var totals = new Dictionary<string, (double Time, int Count)>();
+        foreach (var entry in document.RootElement.EnumerateArray())
+        {
+            if (!entry.TryGetProperty("args", out var arguments) || !arguments.TryGetProperty("op_name", out var op) || !entry.GetProperty("name").GetString()!.EndsWith("_kernel_time"))
+                continue;
+            var provider = arguments.TryGetProperty("provider", out var name) ? name.GetString()!.Replace("ExecutionProvider", "") : "";
+            var key = $"{op.GetString()} {provider}";
+            var (time, count) = totals.GetValueOrDefault(key);
+            totals[key] = (time + entry.GetProperty("dur").GetDouble(), count + 1);
+        }
+        foreach (var (key, (time, count)) in totals.OrderByDescending(pair => pair.Value.Time).Take(30))
+            Console.WriteLine($"  {key,-45} {time / 1000 / steps,9:F2} ms a step in {count / steps,5} nodes");
+        File.Delete(file);
+    }
+
+    private static double? PyTorch(string python, string arguments)
+    {
+        var script = Path.Combine(Environment.CurrentDirectory, "tests/Benchmarks/pytorch/biformer.py");
+        if (!File.Exists(script))
+            throw new FileNotFoundException($"run from the repository's root: there is no {script}");
+        using var process = Process.Start(new ProcessStartInfo(python, $"{script} {arguments}") { RedirectStandardOutput = true })!;
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        Console.Write(output);
+        return Regex.Match(output, @"median ([0-9.]+) ms") is { Success: true } match
+            ? double.Parse(match.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture)
+            : null;
+    }
+
+    private static string Option(string[] args, string name, string value) => Array.IndexOf(args, name) is var at and >= 0 ? args[at + 1] : value;
+}

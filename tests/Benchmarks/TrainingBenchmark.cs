@@ -62,8 +62,8 @@ internal static class TrainingBenchmark
         var prefix = Path.Combine(Path.GetTempPath(), $"training-{Environment.ProcessId}");
         if (profile)
         {
-            options.EnableProfiling = true;
             options.ProfileOutputPathPrefix = prefix;
+            options.EnableProfiling = true;
         }
         double median;
         using (var trainer = new Trainer(graph, options, cuda ? 0 : null))

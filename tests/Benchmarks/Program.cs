@@ -6,10 +6,17 @@ switch (args)
         return ScoringBenchmark.Run(rest);
     case ["memory", .. var rest]:
         return MemoryBenchmark.Run(rest);
+    case ["ops", .. var rest]:
+        return OpBenchmark.Run(rest);
+    case ["training", .. var rest]:
+        return TrainingBenchmark.Run(rest);
     default:
         Console.Error.WriteLine("""
             usage: Benchmarks scoring [--seconds S] [--batch N]   rows a second: the batching transformer, Microsoft.ML.OnnxTransformer, a loop by hand
                    Benchmarks memory [--rows N]                   peak memory while many rows are scored
+                   Benchmarks ops [--device cpu|cuda] [--batch N] each operator: our kernel against its definition in standard operators
+                   Benchmarks training [--device cpu|cuda] [--variant tiny|small32] [--size S] [--batch N] [--steps N]
+                       [--precision fp32|tf32] [--python PROGRAM] [--profile]   a training step, beside PyTorch where --python has it
             """);
         return 2;
 }

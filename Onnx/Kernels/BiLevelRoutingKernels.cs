@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Kernels;
@@ -47,5 +48,9 @@ internal static class BiLevelRoutingKernels
             attributes => new BiLevelRoutingAttentionGradKernel<double, Vector512<double>, Simd512<double>>(attributes),
             attributes => new BiLevelRoutingAttentionGradKernel<double, Vector256<double>, Simd256<double>>(attributes),
             attributes => new BiLevelRoutingAttentionGradKernel<double, Vector128<double>, Simd128<double>>(attributes))),
+        Attention.Cuda<float>(attributes => new BiLevelRoutingAttentionKernel<float>(attributes)),
+        Attention.Cuda<Half>(attributes => new BiLevelRoutingAttentionKernel<Half>(attributes)),
+        Gradient.Cuda<float>(attributes => new BiLevelRoutingAttentionGradKernel<float>(attributes)),
+        Gradient.Cuda<Half>(attributes => new BiLevelRoutingAttentionGradKernel<Half>(attributes)),
     ];
 }

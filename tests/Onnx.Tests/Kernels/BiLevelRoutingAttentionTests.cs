@@ -105,28 +105,11 @@ public sealed class BiLevelRoutingAttentionTests
         var inputs = sizes.Inputs;
         var (output, routing, logSumExp) = Run<T>(sizes.ForwardModel(type), Domains[bits].AddTo, sizes, inputs);
         var expected = References[corner].Value;
-        AssertRouting(sizes, expected.Logits, routing);
+        sizes.AssertRouting(expected.Logits, routing);
         if (!routing.AsSpan().SequenceEqual(expected.Routing))
             expected = new BiLevelRoutingReference(sizes, routing);
         BiLevelRoutingCase.AssertClose(expected.Output, output, tolerance);
         BiLevelRoutingCase.AssertClose(expected.LogSumExp, logSumExp, 2e-6);
-    }
-
-    /// <summary>The routing must be in order, and nothing left out may be more similar than what was chosen, but for rounding.</summary>
-    private static void AssertRouting(BiLevelRoutingCase sizes, double[] logits, long[] routing)
-    {
-        Assert.Equal(sizes.N * sizes.Regions * sizes.TopK, routing.Length);
-        for (var row = 0; row < sizes.N * sizes.Regions; row++)
-        {
-            var chosen = routing.AsSpan(row * sizes.TopK, sizes.TopK).ToArray();
-            Assert.Equal(sizes.TopK, chosen.Distinct().Count());
-            var chosenLogits = chosen.Select(region => logits[row * sizes.Regions + (int)region]).ToArray();
-            for (var i = 1; i < chosen.Length; i++)
-                Assert.True(chosenLogits[i] <= chosenLogits[i - 1] + 1e-6);
-            var best = Enumerable.Range(0, sizes.Regions).Where(region => !chosen.Contains(region))
-                .Select(region => logits[row * sizes.Regions + region]).DefaultIfEmpty(double.NegativeInfinity).Max();
-            Assert.True(best <= chosenLogits[^1] + 1e-6);
-        }
     }
 
     private static (double[] Output, long[] Routing, double[] LogSumExp) Run<T>(

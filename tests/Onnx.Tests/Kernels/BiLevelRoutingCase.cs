@@ -30,8 +30,6 @@ public sealed record BiLevelRoutingCase(int N, int H, int W, int Cq, int C, int 
         new(1, 2, 3, 1, 1, 1, 2, 1, 2f),
     ];
 
-    public static TheoryData<int> CornerIndices => [.. Enumerable.Range(0, Corners.Length)];
-
     public int RegionHeight => Math.Max(1, H / Windows);
 
     public int RegionWidth => Math.Max(1, W / Windows);
@@ -66,6 +64,23 @@ public sealed record BiLevelRoutingCase(int N, int H, int W, int Cq, int C, int 
         Assert.Equal(expected.Length, actual.Length);
         for (var i = 0; i < expected.Length; i++)
             Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance * Math.Max(1, Math.Abs(expected[i])), $"at {i}: expected {expected[i]}, got {actual[i]}");
+    }
+
+    /// <summary>The routing must be in order, and nothing left out may be more similar than what was chosen, but for rounding.</summary>
+    public void AssertRouting(double[] logits, long[] routing)
+    {
+        Assert.Equal(N * Regions * TopK, routing.Length);
+        for (var row = 0; row < N * Regions; row++)
+        {
+            var chosen = routing.AsSpan(row * TopK, TopK).ToArray();
+            Assert.Equal(TopK, chosen.Distinct().Count());
+            var chosenLogits = chosen.Select(region => logits[row * Regions + (int)region]).ToArray();
+            for (var i = 1; i < chosen.Length; i++)
+                Assert.True(chosenLogits[i] <= chosenLogits[i - 1] + 1e-6);
+            var best = Enumerable.Range(0, Regions).Where(region => !chosen.Contains(region))
+                .Select(region => logits[row * Regions + region]).DefaultIfEmpty(double.NegativeInfinity).Max();
+            Assert.True(best <= chosenLogits[^1] + 1e-6);
+        }
     }
 
     internal NamedOnnxValue[] Tensors<T>(double[][] inputs) where T : unmanaged, INumber<T> =>

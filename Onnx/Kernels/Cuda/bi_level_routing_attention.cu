@@ -99,17 +99,21 @@ extern "C" __global__ void attend(const Parameters p)
         put_weights(weights, scores);
         __syncwarp();
 
+        // Four at a time, so that their values are loaded together; keys past the last have no weight.
         const int count = min(32, keys - start);
-#pragma unroll 4
-        for (int i = 0; i < count; i++)
+        for (int four = 0; four < count; four += 4)
         {
-            const int at = __shfl_sync(FULL, key_place, i);
-            const T* source = p.value + value_start + (long long)at * s.value_channels;
-            float elements[PARTS];
 #pragma unroll
-            for (int part = 0; part < PARTS; part++)
-                elements[part] = at >= 0 && lane + 32 * part < VALUE_WIDTH ? load(source + lane + 32 * part) : 0.0f;
-            accumulate<PARTS>(sums, weights, i, elements);
+            for (int i = four; i < four + 4; i++)
+            {
+                const int at = __shfl_sync(FULL, key_place, i);
+                const T* source = p.value + value_start + (long long)at * s.value_channels;
+                float elements[PARTS];
+#pragma unroll
+                for (int part = 0; part < PARTS; part++)
+                    elements[part] = at >= 0 && lane + 32 * part < VALUE_WIDTH ? load(source + lane + 32 * part) : 0.0f;
+                accumulate<PARTS>(sums, weights, i, elements);
+            }
         }
     }
 

@@ -55,6 +55,7 @@ public static class AttentionOps
         new AdamWStep(),
         new BatchNormalizationGrad(),
         new BatchNormalizationTraining(),
+        new DepthwiseConv(),
         new DropPath(),
         new GeluGrad(),
         new GroupedConvWeightGrad(),

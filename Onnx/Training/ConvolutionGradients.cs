@@ -44,13 +44,18 @@ internal static class ConvolutionGradients
         var full = axes.Select(i => window.Extent(i) - 1).ToArray();
         if (window.Strides.All(stride => stride == 1) && axes.All(i => window.Before[i] <= full[i] && window.After[i] <= full[i]))
         {
-            return gradient.Builder.Op("Conv", [gradient, Flipped(SwapChannels(weight, group))], new()
+            var flipped = Flipped(SwapChannels(weight, group));
+            Attributes same = new()
             {
                 ["kernel_shape"] = window.Kernel,
+                ["strides"] = window.Strides,
                 ["dilations"] = window.Dilations,
                 ["pads"] = (long[])[.. axes.Select(i => full[i] - window.Before[i]), .. axes.Select(i => full[i] - window.After[i])],
                 ["group"] = group,
-            });
+            };
+            return DepthwiseConv.IsDepthwise(weight.Shape, group)
+                ? DepthwiseConv.Apply(gradient, flipped, null, same)
+                : gradient.Builder.Op("Conv", [gradient, flipped], same);
         }
         var attributes = window.ToAttributes(group);
         attributes["output_padding"] = axes

@@ -89,6 +89,7 @@ public sealed class TrainingGraph
         training.AddNoise(graph);
         Backward.Prepare(graph, forward.Functions);
         Linear.Fuse(graph);
+        DepthwiseConv.Replace(graph);
         training.AddBatchStatistics(graph);
         training.FlattenParameters(graph);
         ShapeInference.Infer(graph);
@@ -234,6 +235,7 @@ public sealed class TrainingGraph
         for (var i = 0; i < _groups.Count; i++)
             Update(builder, i, flat[i], scale, step);
         GraphSimplifier.RemoveUnused(graph);
+        GraphSimplifier.NameOutputs(graph);
         Step = builder.ToModel();
     }
 

@@ -41,6 +41,10 @@ public class OpKernelTests
         ["AdamWStep"] = inputs => AdamWStep.Apply(
             inputs.Next(1003), inputs.Next(1003), inputs.Next(1003), Gradients.Square(inputs.Next(1003)), inputs.Next(), Gradients.Square(inputs.Next(3)) + 0.5,
             new() { ["beta1"] = 0.9f, ["beta2"] = 0.95f, ["epsilon"] = 1e-3f, ["weight_decay"] = 0.1f, ["learning_rate_scale"] = 0.7f }),
+        ["DepthwiseConv 3x3"] = inputs => [Depthwise(inputs, 2, 5, 9, 11, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], bias: true)],
+        ["DepthwiseConv 5x5 of small maps without bias"] = inputs => [Depthwise(inputs, 3, 4, 4, 3, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], bias: false)],
+        ["DepthwiseConv of large maps"] = inputs => [Depthwise(inputs, 2, 3, 56, 61, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], bias: true)],
+        ["DepthwiseConv of strides, dilations and uneven pads"] = inputs => [Depthwise(inputs, 2, 3, 12, 10, [3, 2], [2, 3], [2, 1], [0, 1, 3, 2], bias: true)],
         ["BiLevelRoutingAttention"] = inputs => Routed(inputs, 2, 14, 14, 32, 32, 2, 7, 4),
         ["BiLevelRoutingAttention of uneven regions"] = inputs => Routed(inputs, 1, 13, 18, 8, 12, 2, 4, 3),
         ["BiLevelRoutingAttention of a map below the windows"] = inputs => Routed(inputs, 1, 5, 6, 3, 5, 1, 7, 4),
@@ -108,6 +112,12 @@ public class OpKernelTests
             nameof(BatchNormalizationTraining),
             [inputs.Next(dims), inputs.Next(dims[1]), inputs.Next(dims[1]), inputs.Next(dims[1]), inputs.Next(dims[1])],
             3, new() { ["epsilon"] = 1e-5f, ["momentum"] = 0.1f }, AttentionOp.Domain);
+
+    private static Value Depthwise(
+        Inputs inputs, long batch, long channels, long height, long width, long[] kernel, long[] strides, long[] dilations, long[] pads, bool bias) =>
+        DepthwiseConv.Apply(
+            inputs.Next(batch, channels, height, width), inputs.Next(channels, 1, kernel[0], kernel[1]), bias ? inputs.Next(channels) : null,
+            new() { ["kernel_shape"] = kernel, ["strides"] = strides, ["dilations"] = dilations, ["pads"] = pads, ["group"] = channels });
 
     private static Value WeightGrad(
         Inputs inputs, long batch, long channels, long outputs, long height, long width, long[] kernel, long[] strides, long[] dilations, long[] pads, long group)

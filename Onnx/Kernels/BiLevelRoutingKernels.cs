@@ -30,7 +30,7 @@ internal static class BiLevelRoutingKernels
             new("value_grad") { ShapeOfInput = 3 },
         ]);
 
-    public static Kernel[] All { get; } =
+    public static Kernel[] OfAttention { get; } =
     [
         Attention.Cpu<float>(SimdKernel.Widest(
             attributes => new BiLevelRoutingAttentionKernel<float, Vector512<float>, Simd512<float>>(attributes),
@@ -40,6 +40,12 @@ internal static class BiLevelRoutingKernels
             attributes => new BiLevelRoutingAttentionKernel<double, Vector512<double>, Simd512<double>>(attributes),
             attributes => new BiLevelRoutingAttentionKernel<double, Vector256<double>, Simd256<double>>(attributes),
             attributes => new BiLevelRoutingAttentionKernel<double, Vector128<double>, Simd128<double>>(attributes))),
+        Attention.Cuda<float>(attributes => new BiLevelRoutingAttentionKernel<float>(attributes)),
+        Attention.Cuda<Half>(attributes => new BiLevelRoutingAttentionKernel<Half>(attributes)),
+    ];
+
+    public static Kernel[] OfGradient { get; } =
+    [
         Gradient.Cpu<float>(SimdKernel.Widest(
             attributes => new BiLevelRoutingAttentionGradKernel<float, Vector512<float>, Simd512<float>>(attributes),
             attributes => new BiLevelRoutingAttentionGradKernel<float, Vector256<float>, Simd256<float>>(attributes),
@@ -48,8 +54,6 @@ internal static class BiLevelRoutingKernels
             attributes => new BiLevelRoutingAttentionGradKernel<double, Vector512<double>, Simd512<double>>(attributes),
             attributes => new BiLevelRoutingAttentionGradKernel<double, Vector256<double>, Simd256<double>>(attributes),
             attributes => new BiLevelRoutingAttentionGradKernel<double, Vector128<double>, Simd128<double>>(attributes))),
-        Attention.Cuda<float>(attributes => new BiLevelRoutingAttentionKernel<float>(attributes)),
-        Attention.Cuda<Half>(attributes => new BiLevelRoutingAttentionKernel<Half>(attributes)),
         Gradient.Cuda<float>(attributes => new BiLevelRoutingAttentionGradKernel<float>(attributes)),
         Gradient.Cuda<Half>(attributes => new BiLevelRoutingAttentionGradKernel<Half>(attributes)),
     ];

@@ -9,7 +9,7 @@ namespace Microsoft.ML.Attention.Onnx.Kernels;
 /// </summary>
 public static class KernelLibrary
 {
-    private static readonly Kernel[] Kernels = [.. BiLevelRoutingKernels.All, .. AttentionOps.All.SelectMany(op => op.Kernels)];
+    private static readonly Kernel[] Kernels = [.. AttentionOps.All.SelectMany(op => op.Kernels)];
 
     private static readonly Lazy<CustomOpDomain> ForCpu = new(() => new(AttentionOp.Domain, Kernels.Where(kernel => kernel.Provider == KernelProvider.Cpu)));
 

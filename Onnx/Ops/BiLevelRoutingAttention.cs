@@ -1,3 +1,4 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -63,6 +64,8 @@ public sealed class BiLevelRoutingAttention : AttentionOp
         nameof(BiLevelRoutingAttentionGrad),
         [node.Grad, node.Input(0), node.Input(1), node.Input(2), node.Output(0), node.Output(1), node.Output(2)],
         3, node.Attributes.Clone(), Domain);
+
+    internal override IEnumerable<Kernel> Kernels => BiLevelRoutingKernels.OfAttention;
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)
     {

@@ -1,3 +1,5 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
@@ -40,6 +42,8 @@ public sealed class BiLevelRoutingAttentionGrad : AttentionOp
                 grid.Map(grid.Scatter(RegionGrid.MergeHeads(valueGrad), routing)),
             ];
         });
+
+    internal override IEnumerable<Kernel> Kernels => BiLevelRoutingKernels.OfGradient;
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1], inputs[2], inputs[3]];
 }

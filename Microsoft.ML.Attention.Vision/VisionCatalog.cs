@@ -11,4 +11,11 @@ public static class VisionCatalog
     /// <param name="options">The model, the column of pictures and their preprocessing.</param>
     public static ImageScoringEstimator ScoreImages(this TransformsCatalog catalog, ImageScoringEstimator.Options options) =>
         new(catalog.GetEnvironment(), options);
+
+    /// <summary>Trains an attention model that classifies pictures.</summary>
+    /// <param name="catalog">The catalog of multiclass trainers.</param>
+    /// <param name="options">The columns, the architecture and how it is trained.</param>
+    public static ImageAttentionTrainer ImageAttention(
+        this MulticlassClassificationCatalog.MulticlassClassificationTrainers catalog, ImageAttentionTrainer.Options options) =>
+        new(catalog.GetEnvironment(), options);
 }

@@ -26,7 +26,10 @@ internal static class AntialiasedResize
     public static void Resize(PixelView source, int width, int height, ResampleFilter filter, Rectangle window, Span<byte> destination)
     {
         if (window.Width <= 0 || window.Height <= 0 || !new Rectangle(0, 0, width, height).Contains(window))
-            throw new ArgumentOutOfRangeException(nameof(window), window, $"The window is not inside the resized picture of {width} x {height}.");
+        {
+            throw new ArgumentOutOfRangeException(
+                nameof(window), window, $"The window is not inside the resized picture of {width} x {height}.");
+        }
 
         using var columns = new Taps(source.Width, width, window.X, window.Width, filter);
         using var rows = new Taps(source.Height, height, window.Y, window.Height, filter);
@@ -54,7 +57,10 @@ internal static class AntialiasedResize
             var pairSum = Vector256<int>.Zero;
             var tap = 0;
             for (; tap < weights.Length - 1; tap += 2)
-                pairSum += WidenTwo(ref Unsafe.Add(ref pixel, tap * PixelView.BytesPerPixel)) * BroadcastTwo(ref Unsafe.Add(ref weight, tap));
+            {
+                pairSum += WidenTwo(ref Unsafe.Add(ref pixel, tap * PixelView.BytesPerPixel))
+                    * BroadcastTwo(ref Unsafe.Add(ref weight, tap));
+            }
             var sum = pairSum.GetLower() + pairSum.GetUpper() + Vector128.Create(Half);
             if (tap < weights.Length)
                 sum += WidenOne(ref Unsafe.Add(ref pixel, tap * PixelView.BytesPerPixel)) * weights[tap];

@@ -35,8 +35,11 @@ public sealed class ImageClassificationTransformer : OnnxClassifierBase
     /// <summary>How pictures become the model's input.</summary>
     public ImagePreprocessing Preprocessing => _images.Preprocessing;
 
+    /// <summary>How the training went; null for a model that was loaded or not trained here.</summary>
+    public TrainingTrace? Trace { get; init; }
+
     internal override OnnxTransformerBase WithScoring(ScoringOptions scoring) =>
-        new ImageClassificationTransformer(Host, new(Model, scoring, Columns, Labels), _images);
+        new ImageClassificationTransformer(Host, new(Model, scoring, Columns, Labels), _images) { Trace = Trace };
 
     internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema) => _images.BindInput(Session, schema);
 

@@ -19,6 +19,7 @@ internal sealed class OnnxSession : IDisposable
     {
         _session = session;
         Provider = provider;
+        CudaDevice = provider == ExecutionProvider.Cuda ? deviceId : null;
         if (provider == ExecutionProvider.Cuda)
         {
             using var memory = new OrtMemoryInfo("CudaPinned", OrtAllocatorType.DeviceAllocator, deviceId, OrtMemType.CpuOutput);
@@ -32,6 +33,9 @@ internal sealed class OnnxSession : IDisposable
 
     /// <summary>The provider in use: <see cref="ExecutionProvider.Cpu"/> or <see cref="ExecutionProvider.Cuda"/>.</summary>
     public ExecutionProvider Provider { get; }
+
+    /// <summary>The CUDA device in use, if any.</summary>
+    public int? CudaDevice { get; }
 
     public IReadOnlyDictionary<string, TensorDescription> Inputs { get; }
 

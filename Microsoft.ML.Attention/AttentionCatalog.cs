@@ -6,7 +6,9 @@ namespace Microsoft.ML;
 /// <summary>The transforms of Microsoft.ML.Attention in an <see cref="MLContext"/>'s catalogs.</summary>
 public static class AttentionCatalog
 {
-    /// <summary>Scores an ONNX model in batches; inputs are fed by the columns of their own names, and all outputs are added under theirs.</summary>
+    /// <summary>
+    /// Scores an ONNX model in batches; inputs are fed by the columns of their own names, and all outputs are added under theirs.
+    /// </summary>
     /// <param name="catalog">The transforms catalog.</param>
     /// <param name="modelFile">The model's file.</param>
     public static OnnxBatchScoringEstimator ScoreOnnx(this TransformsCatalog catalog, string modelFile) =>

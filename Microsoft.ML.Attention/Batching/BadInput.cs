@@ -6,6 +6,8 @@ public enum BadInput
     /// <summary>Scoring stops with an error that names the row and the reason.</summary>
     Throw = 0,
 
-    /// <summary>The row is kept and its outputs are missing values; a warning in <c>MLContext.Log</c> names the row and the reason.</summary>
+    /// <summary>
+    /// The row is kept and its outputs are missing values; a warning in <c>MLContext.Log</c> names the row and the reason.
+    /// </summary>
     ScoreAsMissing = 1,
 }

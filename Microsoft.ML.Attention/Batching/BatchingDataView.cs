@@ -3,7 +3,9 @@ using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.Attention;
 
-/// <summary>A source with the columns of a model added, scored in batches as a cursor goes. Lazy: columns nobody asks for cost nothing.</summary>
+/// <summary>
+/// A source with the columns of a model added, scored in batches as a cursor goes. Lazy: columns nobody asks for cost nothing.
+/// </summary>
 internal sealed class BatchingDataView(IHost host, BoundScorer scorer, IDataView source, CancellationToken cancellation) : IDataView
 {
     public bool CanShuffle => source.CanShuffle;
@@ -18,7 +20,9 @@ internal sealed class BatchingDataView(IHost host, BoundScorer scorer, IDataView
         return Wrap(source.GetRowCursor(scorer.SourceColumns(active), rand), active);
     }
 
-    /// <summary>As many cursors as the source gives where only its own columns are read; one where the model runs, which uses all cores by itself.</summary>
+    /// <summary>
+    /// As many cursors as the source gives where only its own columns are read; one where the model runs, which uses all cores by itself.
+    /// </summary>
     public DataViewRowCursor[] GetRowCursorSet(IEnumerable<DataViewSchema.Column> columnsNeeded, int n, Random? rand = null)
     {
         bool[] active = Active(columnsNeeded);
@@ -41,7 +45,9 @@ internal sealed class BatchingDataView(IHost host, BoundScorer scorer, IDataView
     {
         try
         {
-            return Scores(active) ? new BatchCursor(host, scorer, cursor, active, cancellation) : new PassingCursor(host, scorer, cursor, active);
+            return Scores(active)
+                ? new BatchCursor(host, scorer, cursor, active, cancellation)
+                : new PassingCursor(host, scorer, cursor, active);
         }
         catch
         {

@@ -16,8 +16,9 @@ internal sealed class BoundScorer : IRowMapper
         _host = host;
         _transformer = transformer;
         Inputs = transformer.BindInputs(inputSchema);
-        string? errorColumn = transformer.Scoring.ErrorColumnName;
-        _outputs = errorColumn is null ? [.. transformer.GetOutputColumns()] : [.. transformer.GetOutputColumns(), new ErrorColumn(errorColumn)];
+        _outputs = [.. transformer.GetOutputColumns()];
+        if (transformer.Scoring.ErrorColumnName is { } errorColumn)
+            _outputs = [.. _outputs, new ErrorColumn(errorColumn)];
         _described = Array.ConvertAll(_outputs, o => o.Describe());
         Bindings = new ColumnBindings(inputSchema, _described);
     }

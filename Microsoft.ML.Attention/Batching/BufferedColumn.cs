@@ -4,7 +4,7 @@ using Microsoft.ML.Data;
 namespace Microsoft.ML.Attention;
 
 /// <summary>
-/// Values of a source column that passes a batching cursor: fetched while the source is on the row, handed out when the consumer gets there.
+/// Values of a source column that passes a batching cursor: fetched while the source is on the row, handed out when the consumer is.
 /// </summary>
 internal abstract class BufferedColumn
 {
@@ -64,7 +64,8 @@ internal abstract class BufferedColumn<T>(DataViewRow source, DataViewSchema.Col
 }
 
 /// <summary>A column of scalars.</summary>
-internal sealed class BufferedValues<T>(DataViewRow source, DataViewSchema.Column column, int length) : BufferedColumn<T>(source, column, length)
+internal sealed class BufferedValues<T>(DataViewRow source, DataViewSchema.Column column, int length)
+    : BufferedColumn<T>(source, column, length)
 {
     private readonly Func<T, T>? _copy = OwnedValues.CopyOf<T>();
     private T _original = default!;

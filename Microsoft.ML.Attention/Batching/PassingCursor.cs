@@ -4,7 +4,8 @@ using Microsoft.ML.Runtime;
 namespace Microsoft.ML.Attention;
 
 /// <summary>A source's cursor under the output schema, for when no column of the model is asked for.</summary>
-internal sealed class PassingCursor(IHost host, BoundScorer scorer, DataViewRowCursor source, bool[] active) : SynchronizedCursorBase(host, source)
+internal sealed class PassingCursor(IHost host, BoundScorer scorer, DataViewRowCursor source, bool[] active)
+    : SynchronizedCursorBase(host, source)
 {
     public override DataViewSchema Schema => scorer.OutputSchema;
 

@@ -167,8 +167,8 @@ internal sealed unsafe class ScoringBatch : IDisposable
         public Span<byte> Row(int slot) => new(_data + (nint)slot * _rowBytes, _rowBytes);
 
         /// <summary>The first rows of what is allocated, as a tensor for the caller to dispose of.</summary>
-        public OrtValue View(int rows) => OrtValue.CreateTensorValueWithData(OrtMemoryInfo.DefaultInstance, elementType, [rows, .. rowShape],
-            (nint)_data, (long)rows * _rowBytes);
+        public OrtValue View(int rows) => OrtValue.CreateTensorValueWithData(
+            OrtMemoryInfo.DefaultInstance, elementType, [rows, .. rowShape], (nint)_data, (long)rows * _rowBytes);
 
         private void Point(OrtValue value, int rows)
         {

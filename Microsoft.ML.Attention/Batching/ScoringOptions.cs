@@ -11,7 +11,9 @@ public sealed record ScoringOptions
     /// <summary>What becomes of a row whose input cannot be read.</summary>
     public BadInput BadInput { get; init; } = BadInput.Throw;
 
-    /// <summary>A text column to add that says why a row could not be scored, empty for good rows; <see langword="null"/> for none.</summary>
+    /// <summary>
+    /// A text column to add that says why a row could not be scored, empty for good rows; <see langword="null"/> for none.
+    /// </summary>
     public string? ErrorColumnName { get; init; }
 
     /// <summary>How the model is run.</summary>

@@ -24,8 +24,9 @@ internal abstract class TensorInput(string name, TensorElementType elementType, 
 }
 
 /// <summary>
-/// Turns source rows into rows of a tensor, in two steps: <see cref="Read"/> takes what it needs from the source's current row, in row order;
-/// <see cref="Convert"/> does the expensive part, for several slots at once. An exception from either marks the row as bad input.
+/// Turns source rows into rows of a tensor, in two steps: <see cref="Read"/> takes what it needs from the source's current row, in row
+/// order; <see cref="Convert"/> does the expensive part, for several slots at once. An exception from either marks the row as bad input.
+/// An object that belongs to the source, as an image does, is not to be kept for <see cref="Convert"/>: the source may dispose of it.
 /// </summary>
 internal abstract class TensorRowReader : IDisposable
 {

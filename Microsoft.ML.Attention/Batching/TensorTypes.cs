@@ -20,7 +20,8 @@ internal static class TensorTypes
         TensorElementType.UInt32 => NumberDataViewType.UInt32,
         TensorElementType.UInt64 => NumberDataViewType.UInt64,
         TensorElementType.Bool => BooleanDataViewType.Instance,
-        _ => throw new NotSupportedException($"Tensor '{tensor}' has elements of type {elementType}, which no column type holds: cast it in the model."),
+        _ => throw new NotSupportedException(
+            $"Tensor '{tensor}' has elements of type {elementType}, which no column type holds: cast it in the model."),
     };
 
     /// <summary>The bytes of one element.</summary>

@@ -1,10 +1,14 @@
+using System.Globalization;
+using System.Reflection;
 using Microsoft.ML.Data;
 using Microsoft.ML.Data.IO;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.Attention;
 
-/// <summary>The classes that a classifier was trained on, in the order of its scores: a key type and, where the label had them, the key's values.</summary>
+/// <summary>
+/// The classes that a classifier was trained on, in the order of its scores: a key type and, where the label had them, the key's values.
+/// </summary>
 internal sealed class ClassLabels
 {
     private readonly IHost _host;
@@ -33,9 +37,10 @@ internal sealed class ClassLabels
             throw new InvalidOperationException($"Label column '{column.Name}' is of type {column.Type}; a classifier needs a key: "
                 + "map it with mlContext.Transforms.Conversion.MapValueToKey.");
         int count = checked((int)key.Count);
-        if (column.Annotations.Schema.GetColumnOrNull(AnnotationUtils.Kinds.KeyValues) is not { Type: VectorDataViewType type } annotation || type.Size != count)
+        var annotation = column.Annotations.Schema.GetColumnOrNull(AnnotationUtils.Kinds.KeyValues);
+        if (annotation is not { Type: VectorDataViewType type } || type.Size != count)
             return new(host, count, null, null);
-        return new(host, count, type, Invoke<object>(nameof(ReadValues), type, column.Annotations, annotation));
+        return new(host, count, type, Invoke<object>(nameof(ReadValues), type, column.Annotations, annotation.Value));
     }
 
     /// <summary>Classes with names.</summary>
@@ -81,9 +86,10 @@ internal sealed class ClassLabels
     public VBuffer<ReadOnlyMemory<char>> Names() =>
         _values is null ? default : Invoke<VBuffer<ReadOnlyMemory<char>>>(nameof(ToText), _valuesType!, _values);
 
-    private static TResult Invoke<TResult>(string method, VectorDataViewType type, params object[] arguments) => (TResult)typeof(ClassLabels)
-        .GetMethod(method, System.Reflection.BindingFlags.NonPublic | System.Reflection.BindingFlags.Static)!
-        .MakeGenericMethod(type.ItemType.RawType).Invoke(null, arguments)!;
+    /// <summary>Calls a static generic method of this class with the type of the values.</summary>
+    private static TResult Invoke<TResult>(string method, VectorDataViewType type, params object[] arguments) =>
+        (TResult)typeof(ClassLabels).GetMethod(method, BindingFlags.NonPublic | BindingFlags.Static)!
+            .MakeGenericMethod(type.ItemType.RawType).Invoke(null, arguments)!;
 
     private static object ReadValues<T>(DataViewSchema.Annotations annotations, DataViewSchema.Column column)
     {
@@ -101,7 +107,8 @@ internal sealed class ClassLabels
 
     private static VBuffer<ReadOnlyMemory<char>> ToText<T>(VBuffer<T> values)
     {
-        var text = values.DenseValues().Select(v => v is ReadOnlyMemory<char> chars ? chars : Convert.ToString(v, System.Globalization.CultureInfo.InvariantCulture).AsMemory());
+        var text = values.DenseValues()
+            .Select(v => v is ReadOnlyMemory<char> chars ? chars : Convert.ToString(v, CultureInfo.InvariantCulture).AsMemory());
         return new(values.Length, text.ToArray());
     }
 

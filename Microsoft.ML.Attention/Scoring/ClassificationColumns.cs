@@ -3,7 +3,9 @@ using Microsoft.ML.Data;
 
 namespace Microsoft.ML.Attention;
 
-/// <summary>A classifier's probabilities from the logits that the model gives: what <c>MulticlassClassification.Evaluate</c> reads.</summary>
+/// <summary>
+/// A classifier's probabilities from the logits that the model gives: what <c>MulticlassClassification.Evaluate</c> reads.
+/// </summary>
 /// <param name="name">The column's name.</param>
 /// <param name="logits">The model's output of one number a class.</param>
 /// <param name="labels">The classes.</param>

@@ -17,12 +17,14 @@ internal sealed class ColumnInput : TensorInput
     public static ColumnInput Create(TensorDescription input, DataViewSchema schema, string columnName)
     {
         var column = schema.GetColumnOrNull(columnName)
-            ?? throw new InvalidOperationException($"Input '{input.Name}' of the model reads column '{columnName}', which the data does not have; "
-                + $"it has {string.Join(", ", schema.Select(c => $"'{c.Name}'"))}.");
+            ?? throw new InvalidOperationException($"Input '{input.Name}' of the model reads column '{columnName}', "
+                + $"which the data does not have; it has {string.Join(", ", schema.Select(c => $"'{c.Name}'"))}.");
         var expected = TensorTypes.ItemType(input.Name, input.ElementType);
         if (column.Type.GetItemType().RawType != expected.RawType)
-            throw new InvalidOperationException($"Column '{columnName}' is of type {column.Type}, and input '{input.Name}' of the model takes {expected}: "
-                + $"convert it with mlContext.Transforms.Conversion.ConvertType.");
+        {
+            throw new InvalidOperationException($"Column '{columnName}' is of type {column.Type}, and input '{input.Name}' of the model "
+                + $"takes {expected}: convert it with mlContext.Transforms.Conversion.ConvertType.");
+        }
         if (input.Dimensions.Length == 0)
             throw new NotSupportedException($"Input '{input.Name}' of the model is a scalar for a whole batch: no column can feed it.");
         return new(input, RowShapeOf(input, column), column);
@@ -58,11 +60,15 @@ internal sealed class ColumnInput : TensorInput
         }
         long length = shape.Aggregate(1L, (product, d) => product * d);
         if (shape.Any(d => d < 0))
-            throw new InvalidOperationException($"Input '{input.Name}' of the model has shape {input.ShapeText}, and column '{column.Name}' of type {column.Type} "
-                + "does not tell the open dimensions: make it a vector of known size.");
+        {
+            throw new InvalidOperationException($"Input '{input.Name}' of the model has shape {input.ShapeText}, and column "
+                + $"'{column.Name}' of type {column.Type} does not tell the open dimensions: make it a vector of known size.");
+        }
         if (columnSize != 0 && length != columnSize)
-            throw new InvalidOperationException($"Column '{column.Name}' has {columnSize} values a row, and input '{input.Name}' of shape {input.ShapeText} "
-                + $"takes {length}: the first dimension counts rows, the others are one row.");
+        {
+            throw new InvalidOperationException($"Column '{column.Name}' has {columnSize} values a row, and input '{input.Name}' of shape "
+                + $"{input.ShapeText} takes {length}: the first dimension counts rows, the others are one row.");
+        }
         return shape;
     }
 

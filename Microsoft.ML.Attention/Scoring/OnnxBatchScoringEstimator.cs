@@ -4,8 +4,9 @@ using Microsoft.ML.Runtime;
 namespace Microsoft.ML.Attention;
 
 /// <summary>
-/// Adds the outputs of an ONNX model to the data, computed for many rows in one run of the model. The first dimension of each input and output counts
-/// rows; the rest of it is a column: a scalar where there is none, else a vector. Fitting checks the schema and learns nothing.
+/// Adds the outputs of an ONNX model to the data, computed for many rows in one run of the model. The first dimension of each input and
+/// output counts rows; the rest of it is a column: a scalar where there is none, else a vector. Fitting checks the schema and learns
+/// nothing.
 /// </summary>
 public sealed class OnnxBatchScoringEstimator : TrivialEstimator<OnnxBatchScoringTransformer>
 {
@@ -17,13 +18,17 @@ public sealed class OnnxBatchScoringEstimator : TrivialEstimator<OnnxBatchScorin
     /// <summary>Options for <see cref="OnnxBatchScoringEstimator"/>.</summary>
     public sealed class Options
     {
-        /// <summary>The model's file; weights that it keeps in other files are looked for beside it. Either this or <see cref="Model"/>.</summary>
+        /// <summary>
+        /// The model's file; weights that it keeps in other files are looked for beside it. Either this or <see cref="Model"/>.
+        /// </summary>
         public string? ModelFile { get; set; }
 
         /// <summary>The model's bytes. Either this or <see cref="ModelFile"/>.</summary>
         public byte[]? Model { get; set; }
 
-        /// <summary>For an input of the model the column that feeds it; an input that is not named here is fed by the column of its own name.</summary>
+        /// <summary>
+        /// For an input of the model the column that feeds it; an input that is not named here is fed by the column of its own name.
+        /// </summary>
         public Dictionary<string, string> InputColumns { get; set; } = [];
 
         /// <summary>For an output of the model the column to add; empty for all outputs under their own names.</summary>

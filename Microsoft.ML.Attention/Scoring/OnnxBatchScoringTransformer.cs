@@ -3,9 +3,10 @@ using Microsoft.ML.Attention;
 using Microsoft.ML.Data;
 using Microsoft.ML.Runtime;
 
-[assembly: LoadableClass(typeof(OnnxBatchScoringTransformer), null, typeof(SignatureLoadModel), "ONNX batch scoring", OnnxBatchScoringTransformer.LoaderSignature)]
-[assembly: LoadableClass(typeof(IRowMapper), typeof(OnnxBatchScoringTransformer), null, typeof(SignatureLoadRowMapper), "ONNX batch scoring",
-    OnnxBatchScoringTransformer.LoaderSignature)]
+[assembly: LoadableClass(typeof(OnnxBatchScoringTransformer), null, typeof(SignatureLoadModel),
+    "ONNX batch scoring", OnnxBatchScoringTransformer.LoaderSignature)]
+[assembly: LoadableClass(typeof(IRowMapper), typeof(OnnxBatchScoringTransformer), null, typeof(SignatureLoadRowMapper),
+    "ONNX batch scoring", OnnxBatchScoringTransformer.LoaderSignature)]
 
 namespace Microsoft.ML.Attention;
 
@@ -41,8 +42,9 @@ public sealed class OnnxBatchScoringTransformer : OnnxTransformerBase
     internal override IReadOnlyList<OutputColumn> GetOutputColumns()
     {
         CheckNames("output", _outputColumns.Keys, Session.Outputs.Keys);
-        var wanted = _outputColumns.Count > 0 ? _outputColumns : Session.OutputNames.Where(Session.Outputs.ContainsKey).ToDictionary(o => o, o => o);
-        return wanted.Select(o => TensorColumn.Create(o.Value, Session.Outputs[o.Key])).ToArray();
+        if (_outputColumns.Count > 0)
+            return _outputColumns.Select(o => TensorColumn.Create(o.Value, Session.Outputs[o.Key])).ToArray();
+        return Session.OutputNames.Where(Session.Outputs.ContainsKey).Select(o => TensorColumn.Create(o, Session.Outputs[o])).ToArray();
     }
 
     private protected override void SaveCore(ModelSaveContext context)
@@ -90,6 +92,9 @@ public sealed class OnnxBatchScoringTransformer : OnnxTransformerBase
     private void CheckNames(string kind, IEnumerable<string> asked, IEnumerable<string> there)
     {
         if (asked.Except(there).FirstOrDefault() is { } unknown)
-            throw new InvalidOperationException($"{Model.DisplayName} has no tensor {kind} '{unknown}'; it has {string.Join(", ", there.Select(n => $"'{n}'"))}.");
+        {
+            throw new InvalidOperationException($"{Model.DisplayName} has no tensor {kind} '{unknown}'; "
+                + $"it has {string.Join(", ", there.Select(n => $"'{n}'"))}.");
+        }
     }
 }

@@ -1,15 +1,17 @@
 using Microsoft.ML.Data;
+using Microsoft.ML.OnnxRuntime.Tensors;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.Attention;
 
 /// <summary>
-/// A classifier that is an ONNX model of one output, the logits of shape <c>[N, classes]</c>. It adds the columns that ML.NET's classifiers add:
-/// the scores (probabilities, which sum to 1) and the predicted label (a key with the training label's values).
+/// A classifier that is an ONNX model of one output, the logits of shape <c>[N, classes]</c>. It adds the columns that ML.NET's classifiers
+/// add: the scores (probabilities, which sum to 1) and the predicted label (a key with the training label's values).
 /// </summary>
 public abstract class OnnxClassifierBase : OnnxTransformerBase
 {
-    private protected OnnxClassifierBase(IHost host, ModelContent model, ScoringOptions scoring, ClassifierColumns columns, ClassLabels labels)
+    private protected OnnxClassifierBase(IHost host, ModelContent model, ScoringOptions scoring, ClassifierColumns columns,
+        ClassLabels labels)
         : base(host, model, scoring)
     {
         Columns = columns;
@@ -28,9 +30,11 @@ public abstract class OnnxClassifierBase : OnnxTransformerBase
     {
         string logits = Session.OutputNames[0];
         var output = Session.Outputs[logits];
-        if (output.Dimensions.Length != 2 || output.ElementType != OnnxRuntime.Tensors.TensorElementType.Float || output.Dimensions[1] != Labels.Count)
-            throw new InvalidOperationException($"Output '{logits}' of {Model.DisplayName} has shape {output.ShapeText} of {output.ElementType}; "
-                + $"a classifier of {Labels.Count} classes gives [N, {Labels.Count}] of Float.");
+        if (output is not { ElementType: TensorElementType.Float, Dimensions.Length: 2 } || output.Dimensions[1] != Labels.Count)
+        {
+            throw new InvalidOperationException($"Output '{logits}' of {Model.DisplayName} has shape {output.ShapeText} "
+                + $"of {output.ElementType}; a classifier of {Labels.Count} classes gives [N, {Labels.Count}] of Float.");
+        }
         return [new PredictedLabelColumn(Columns.PredictedLabel, logits, Labels), new ScoreColumn(Columns.Score, logits, Labels)];
     }
 

@@ -24,7 +24,9 @@ public abstract class OnnxTransformerBase : ITransformer, IDisposable
     /// <summary>How the model is run.</summary>
     public ScoringOptions Scoring { get; }
 
-    /// <summary>Where the model runs: <see cref="Attention.ExecutionProvider.Cpu"/> or <see cref="Attention.ExecutionProvider.Cuda"/>.</summary>
+    /// <summary>
+    /// Where the model runs: <see cref="Attention.ExecutionProvider.Cpu"/> or <see cref="Attention.ExecutionProvider.Cuda"/>.
+    /// </summary>
     /// <exception cref="InvalidOperationException">The model cannot be opened there.</exception>
     public ExecutionProvider ExecutionProvider => Session.Provider;
 
@@ -55,16 +57,20 @@ public abstract class OnnxTransformerBase : ITransformer, IDisposable
     /// <inheritdoc/>
     public IDataView Transform(IDataView input) => Transform(input, CancellationToken.None);
 
-    /// <summary>Adds the model's columns to the data. Like any transform it is lazy: rows are scored when somebody reads the columns.</summary>
+    /// <summary>
+    /// Adds the model's columns to the data. Like any transform it is lazy: rows are scored when somebody reads the columns.
+    /// </summary>
     /// <param name="input">The data.</param>
-    /// <param name="cancellation">Ends reading the result with an <see cref="OperationCanceledException"/>, in the middle of a batch too.</param>
+    /// <param name="cancellation">Ends reading the result with an <see cref="OperationCanceledException"/>, even in mid-batch.</param>
     public IDataView Transform(IDataView input, CancellationToken cancellation)
     {
         Host.CheckValue(input, nameof(input));
         return new BatchingDataView(Host, Bind(input.Schema), input, cancellation);
     }
 
-    /// <summary>Closes the model. Cursors and prediction engines that are under way end; a new use of the transformer opens the model again.</summary>
+    /// <summary>
+    /// Closes the model. Cursors and prediction engines that are under way end; a new use of the transformer opens the model again.
+    /// </summary>
     public void Dispose()
     {
         lock (_opening)

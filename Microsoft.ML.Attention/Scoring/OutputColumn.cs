@@ -22,7 +22,9 @@ internal abstract class OutputColumn(string name, params string[] modelOutputs)
         return new(name, Type, annotations.ToAnnotations());
     }
 
-    /// <summary>A <see cref="ValueGetter{TValue}"/> of the raw type of <see cref="Type"/>; it gives missing values where the row failed.</summary>
+    /// <summary>
+    /// A <see cref="ValueGetter{TValue}"/> of the raw type of <see cref="Type"/>; it gives missing values where the row failed.
+    /// </summary>
     public abstract Delegate CreateGetter(ScoredRow row);
 
     /// <summary>Adds the column's annotations.</summary>

@@ -13,7 +13,7 @@ public static class ScoringOptionsOverride
     {
         OnnxTransformerBase onnx => onnx.WithScoring(change(onnx.Scoring)),
         ITransformerChainAccessor chain =>
-            new TransformerChain<ITransformer>(chain.Transformers.Select(transformer => transformer.WithScoringOptions(change)), chain.Scopes),
+            new TransformerChain<ITransformer>(chain.Transformers.Select(part => part.WithScoringOptions(change)), chain.Scopes),
         _ => model,
     };
 }

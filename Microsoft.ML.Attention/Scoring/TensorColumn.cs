@@ -12,7 +12,10 @@ internal abstract class TensorColumn(string name, TensorDescription output) : Ou
     public static TensorColumn Create(string name, TensorDescription output)
     {
         if (output.Dimensions.Length == 0)
-            throw new NotSupportedException($"Output '{output.Name}' is a scalar for a whole batch, not a value for each row: it cannot be a column.");
+        {
+            throw new NotSupportedException($"Output '{output.Name}' is a scalar for a whole batch, not a value for each row: "
+                + "it cannot be a column.");
+        }
         if (output.ElementType == TensorElementType.Float16)
             return new HalfTensorColumn(name, output);
         var rawType = TensorTypes.ItemType(output.Name, output.ElementType).RawType;
@@ -27,7 +30,9 @@ internal abstract class TensorColumn(string name, TensorDescription output) : Ou
             var shape = output.RowShape;
             if (shape.Length == 0)
                 return itemType;
-            return shape.Contains(-1) ? new VectorDataViewType(itemType) : new VectorDataViewType(itemType, Array.ConvertAll(shape.ToArray(), d => (int)d));
+            if (shape.Contains(-1))
+                return new VectorDataViewType(itemType);
+            return new VectorDataViewType(itemType, Array.ConvertAll(shape.ToArray(), d => checked((int)d)));
         }
     }
 
@@ -48,7 +53,12 @@ internal abstract class TensorColumn(string name, TensorDescription output) : Ou
 internal sealed class TensorColumn<T>(string name, TensorDescription output) : TensorColumn(name, output)
     where T : unmanaged
 {
-    private static readonly T Missing = typeof(T) == typeof(float) ? (T)(object)float.NaN : typeof(T) == typeof(double) ? (T)(object)double.NaN : default;
+    private static readonly T Missing = default(T) switch
+    {
+        float => (T)(object)float.NaN,
+        double => (T)(object)double.NaN,
+        _ => default,
+    };
 
     public override Delegate CreateGetter(ScoredRow row)
     {

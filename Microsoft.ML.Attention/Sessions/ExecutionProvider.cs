@@ -3,7 +3,9 @@ namespace Microsoft.ML.Attention;
 /// <summary>Where ONNX Runtime computes.</summary>
 public enum ExecutionProvider
 {
-    /// <summary>CUDA where the runtime package, the libraries and a device are there, the CPU otherwise; <c>MLContext.Log</c> says which and why.</summary>
+    /// <summary>
+    /// CUDA where the runtime package, the libraries and a device are there, the CPU otherwise; <c>MLContext.Log</c> says which and why.
+    /// </summary>
     Auto = 0,
 
     /// <summary>The CPU.</summary>

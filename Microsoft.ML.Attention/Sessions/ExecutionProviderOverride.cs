@@ -2,7 +2,9 @@ using Microsoft.ML.Attention;
 
 namespace Microsoft.ML;
 
-/// <summary>Moves saved or fitted models to another execution provider. Nothing is trained anew, and the models they are made from stay as they are.</summary>
+/// <summary>
+/// Moves saved or fitted models to another execution provider. Nothing is trained anew, and the models they are made from stay as they are.
+/// </summary>
 public static class ExecutionProviderOverride
 {
     /// <summary>Loads a model and runs its ONNX models where the caller says, not where the saved options say.</summary>
@@ -25,7 +27,9 @@ public static class ExecutionProviderOverride
         ExecutionProvider provider, int? deviceId = null) =>
         catalog.Load(stream, out inputSchema).WithExecutionProvider(provider, deviceId);
 
-    /// <summary>The same model with every ONNX model of this package in it, through chains of chains, running where the caller says.</summary>
+    /// <summary>
+    /// The same model with every ONNX model of this package in it, through chains of chains, running where the caller says.
+    /// </summary>
     /// <param name="model">A transformer or a chain of them. It stays usable, and is to be disposed of by itself.</param>
     /// <param name="provider">Where to run.</param>
     /// <param name="deviceId">The CUDA device, from 0; <see langword="null"/> for the present choice.</param>

@@ -89,7 +89,7 @@ internal sealed class OnnxSession : IDisposable
         else
         {
             throw new InvalidOperationException($"{model.DisplayName} cannot run on CUDA: {missing}. "
-                + $"Where the CPU will do, choose {nameof(ExecutionProvider)}.{nameof(ExecutionProvider.Cpu)} or {nameof(ExecutionProvider.Auto)}.");
+                + "Where the CPU will do, choose ExecutionProvider.Cpu or ExecutionProvider.Auto.");
         }
         return OpenOn(ExecutionProvider.Cpu, deviceId, model, options, channel);
     }
@@ -102,7 +102,8 @@ internal sealed class OnnxSession : IDisposable
     /// <param name="outputs">The outputs.</param>
     /// <param name="cancellation">Ends the run in its middle.</param>
     /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was cancelled.</exception>
-    public void Run(RunOptions options, string[] inputNames, OrtValue[] inputs, string[] outputNames, OrtValue[] outputs, CancellationToken cancellation)
+    public void Run(RunOptions options, string[] inputNames, OrtValue[] inputs, string[] outputNames, OrtValue[] outputs,
+        CancellationToken cancellation)
     {
         using var registration = Start(options, cancellation);
         try
@@ -142,7 +143,8 @@ internal sealed class OnnxSession : IDisposable
         _session.Dispose();
     }
 
-    private static OnnxSession OpenOn(ExecutionProvider provider, int deviceId, ModelContent model, OnnxSessionOptions options, IChannel channel)
+    private static OnnxSession OpenOn(ExecutionProvider provider, int deviceId, ModelContent model, OnnxSessionOptions options,
+        IChannel channel)
     {
         using var sessionOptions = new SessionOptions
         {

@@ -9,7 +9,9 @@ public sealed record OnnxSessionOptions
     /// <summary>Where the model runs; <see cref="ExecutionProvider.Auto"/> by default.</summary>
     public ExecutionProvider ExecutionProvider { get; init; } = ExecutionProvider.Auto;
 
-    /// <summary>The CUDA device, from 0; <see langword="null"/> takes <see cref="MLContext.GpuDeviceId"/>, or 0 where that is not set.</summary>
+    /// <summary>
+    /// The CUDA device, from 0; <see langword="null"/> takes <see cref="MLContext.GpuDeviceId"/>, or 0 where that is not set.
+    /// </summary>
     public int? DeviceId { get; init; }
 
     /// <summary>Threads that share one operator's work on the CPU; 0 lets ONNX Runtime choose (one a core).</summary>

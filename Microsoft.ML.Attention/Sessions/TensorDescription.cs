@@ -20,8 +20,10 @@ internal sealed record TensorDescription(string Name, TensorElementType ElementT
     public static TensorDescription From(string name, NodeMetadata metadata)
     {
         if (!metadata.IsTensor)
-            throw new NotSupportedException($"'{name}' is a {metadata.OnnxValueType}, not a tensor: export the model with tensor inputs and outputs "
-                + "(for scikit-learn: the converter's option zipmap=False).");
+        {
+            throw new NotSupportedException($"'{name}' is a {metadata.OnnxValueType}, not a tensor: export the model with tensor inputs "
+                + "and outputs (for scikit-learn: the converter's option zipmap=False).");
+        }
         return new(name, metadata.ElementDataType, Array.ConvertAll(metadata.Dimensions, d => (long)d));
     }
 }

@@ -79,8 +79,11 @@ public class BadInputTests
     private IDataView Data() => _ml.Data.LoadFromEnumerable(
         Enumerable.Range(0, 20).Select(i => new TextRow { Text = i == 5 ? "five" : i == 13 ? "thirteen" : $"{i}" }).ToList());
 
-    private TextScorer Fit(BadInput badInput, bool converts) =>
-        new(_ml, new() { BatchSize = 8, BadInput = badInput, ErrorColumnName = "Error", Session = new() { ExecutionProvider = ExecutionProvider.Cpu } }, converts);
+    private TextScorer Fit(BadInput badInput, bool converts)
+    {
+        var session = new OnnxSessionOptions { ExecutionProvider = ExecutionProvider.Cpu };
+        return new(_ml, new() { BatchSize = 8, BadInput = badInput, ErrorColumnName = "Error", Session = session }, converts);
+    }
 
     private sealed class Sum
     {

@@ -62,8 +62,7 @@ public class BatchingTests
     [Fact]
     public void SeveralInputsAreFedByTheColumnsGiven()
     {
-        var data = _ml.Data.LoadFromEnumerable([new { Left = new float[] { 1, 2 }, Right = 3f }, new { Left = new float[] { 4, 5 }, Right = -1f }],
-            SchemaDefinitionOf(2));
+        var data = _ml.Data.LoadFromEnumerable([new Pair { Left = [1, 2], Right = 3 }, new Pair { Left = [4, 5], Right = -1 }]);
         var options = new OnnxBatchScoringEstimator.Options
         {
             Model = TestModels.Product(),
@@ -233,7 +232,8 @@ public class BatchingTests
         var source = _ml.Data.LoadFromEnumerable(rows);
         var data = _ml.Transforms.Conversion.MapValueToKey("Category").Fit(source).Transform(source);
         using var transformer = Fit(data, 8);
-        var scored = _ml.Transforms.Conversion.MapKeyToValue("Category").Fit(transformer.Transform(data)).Transform(transformer.Transform(data));
+        var withKeys = transformer.Transform(data);
+        var scored = _ml.Transforms.Conversion.MapKeyToValue("Category").Fit(withKeys).Transform(withKeys);
         var read = Read<ManyKinds>(scored);
         Assert.Equal(rows.Count, read.Count);
         for (int i = 0; i < rows.Count; i++)
@@ -311,9 +311,10 @@ public class BatchingTests
         Assert.Contains("cannot load", Assert.ThrowsAny<Exception>(() => _ml.Transforms.ScoreOnnx(options).Fit(missing)).Message);
         Assert.Contains("nowhere.onnx", Assert.ThrowsAny<Exception>(() => _ml.Transforms.ScoreOnnx("nowhere.onnx")).Message);
 
-        var noSuchOutput = new OnnxBatchScoringEstimator.Options { Model = TestModels.DoubleAndSum("N", 4), OutputColumns = new() { ["z"] = "Z" } };
+        options = new() { Model = TestModels.DoubleAndSum("N", 4), OutputColumns = new() { ["z"] = "Z" } };
         var data = _ml.Data.LoadFromEnumerable(Row.Numbers(1));
-        Assert.Contains("no tensor output 'z'; it has 'double', 'sum'", Assert.ThrowsAny<Exception>(() => _ml.Transforms.ScoreOnnx(noSuchOutput).Fit(data)).Message);
+        message = Assert.ThrowsAny<Exception>(() => _ml.Transforms.ScoreOnnx(options).Fit(data)).Message;
+        Assert.Contains("no tensor output 'z'; it has 'double', 'sum'", message);
     }
 
     internal static void AssertScored(int i, Scored scored)
@@ -333,12 +334,12 @@ public class BatchingTests
     private List<T> Read<T>(IDataView data)
         where T : class, new() => [.. _ml.Data.CreateEnumerable<T>(data, reuseRowObject: false)];
 
-    private static SchemaDefinition SchemaDefinitionOf(int width)
+    private sealed class Pair
     {
-        var type = new { Left = Array.Empty<float>(), Right = 0f }.GetType();
-        var schema = SchemaDefinition.Create(type);
-        schema["Left"].ColumnType = new VectorDataViewType(NumberDataViewType.Single, width);
-        return schema;
+        [VectorType(2)]
+        public float[] Left { get; set; } = [];
+
+        public float Right { get; set; }
     }
 
     private sealed class Narrow

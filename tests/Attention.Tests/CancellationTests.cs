@@ -58,11 +58,12 @@ public class CancellationTests
         });
     }
 
-    private OnnxBatchScoringTransformer Fit(IDataView data, byte[] model, int batchSize) => _ml.Transforms.ScoreOnnx(new OnnxBatchScoringEstimator.Options
-    {
-        Model = model,
-        Scoring = new() { BatchSize = batchSize, Session = new() { ExecutionProvider = ExecutionProvider.Cpu } },
-    }).Fit(data);
+    private OnnxBatchScoringTransformer Fit(IDataView data, byte[] model, int batchSize) =>
+        _ml.Transforms.ScoreOnnx(new OnnxBatchScoringEstimator.Options
+        {
+            Model = model,
+            Scoring = new() { BatchSize = batchSize, Session = new() { ExecutionProvider = ExecutionProvider.Cpu } },
+        }).Fit(data);
 
     private sealed class Wide
     {

@@ -60,7 +60,8 @@ public class ClassifierTests
     {
         var data = _ml.Data.LoadFromEnumerable(new[] { 7, 5, 9 }.Select(l => new NumberedInsect { Number = l, Features = [1, 2, 3] }));
         var pipeline = _ml.Transforms.Conversion.MapValueToKey("Label", "Number")
-            .Append(new FeatureClassifier.Trainer(_ml, new ClassifierColumns())).Append(_ml.Transforms.Conversion.MapKeyToValue("Prediction", "PredictedLabel"));
+            .Append(new FeatureClassifier.Trainer(_ml, new ClassifierColumns()))
+            .Append(_ml.Transforms.Conversion.MapKeyToValue("Prediction", "PredictedLabel"));
         var model = SaveLoadTests.SaveAndLoad(_ml, pipeline.Fit(data), data.Schema);
         Assert.Equal([9, 9, 9], model.Transform(data).GetColumn<int>("Prediction"));
     }

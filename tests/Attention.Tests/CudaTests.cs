@@ -13,7 +13,8 @@ public class CudaTests
     {
         SkipWithoutCuda();
         var data = _ml.Data.LoadFromEnumerable(Row.Numbers(count));
-        foreach (byte[] model in new[] { TestModels.DoubleAndSum("N", 4), TestModels.DoubleAndSum(8, 4), TestModels.DoubleAndSum("N", "D") })
+        byte[][] models = [TestModels.DoubleAndSum("N", 4), TestModels.DoubleAndSum(8, 4), TestModels.DoubleAndSum("N", "D")];
+        foreach (byte[] model in models)
         {
             using var transformer = Fit(data, model, batchSize, ExecutionProvider.Cuda);
             Assert.Equal(ExecutionProvider.Cuda, transformer.ExecutionProvider);
@@ -39,7 +40,8 @@ public class CudaTests
         SkipWithoutCuda();
         var data = _ml.Data.LoadFromEnumerable(Row.Numbers(1));
         var options = Options(TestModels.DoubleAndSum("N", 4), 4, new() { ExecutionProvider = ExecutionProvider.Cuda, DeviceId = 99 });
-        Assert.Contains("CUDA device 99", Assert.ThrowsAny<InvalidOperationException>(() => _ml.Transforms.ScoreOnnx(options).Fit(data)).Message);
+        string message = Assert.ThrowsAny<InvalidOperationException>(() => _ml.Transforms.ScoreOnnx(options).Fit(data)).Message;
+        Assert.Contains("CUDA device 99", message);
     }
 
     private static void SkipWithoutCuda()

@@ -4,7 +4,8 @@ using Microsoft.ML.Attention.Tests;
 using Microsoft.ML.Data;
 using Microsoft.ML.Runtime;
 
-[assembly: LoadableClass(typeof(FeatureClassifier), null, typeof(SignatureLoadModel), "Feature classifier", FeatureClassifier.LoaderSignature)]
+[assembly: LoadableClass(typeof(FeatureClassifier), null, typeof(SignatureLoadModel),
+    "Feature classifier", FeatureClassifier.LoaderSignature)]
 
 namespace Microsoft.ML.Attention.Tests;
 
@@ -21,7 +22,8 @@ internal sealed class FeatureClassifier : OnnxClassifierBase
     internal override OnnxTransformerBase WithScoring(ScoringOptions scoring) =>
         new FeatureClassifier(Host, new(Model, scoring, Columns, Labels));
 
-    internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema) => [ColumnInput.Create(Session.Inputs["x"], schema, "Features")];
+    internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema) =>
+        [ColumnInput.Create(Session.Inputs["x"], schema, "Features")];
 
     private protected override void SaveCore(ModelSaveContext context)
     {

@@ -7,7 +7,8 @@ public sealed class PassingImageTests : IDisposable
     private readonly MLContext _ml = new(seed: 1);
     private readonly string _folder = Directory.CreateTempSubdirectory().FullName;
 
-    public PassingImageTests() => OwnedValues.Register<MLImage>(image => MLImage.CreateFromPixels(image.Width, image.Height, image.PixelFormat, image.Pixels));
+    public PassingImageTests() => OwnedValues.Register<MLImage>(
+        image => MLImage.CreateFromPixels(image.Width, image.Height, image.PixelFormat, image.Pixels));
 
     [Fact]
     public void ImagesPassWithTheRightRowAndBelongToWhoReadsThem()

@@ -44,8 +44,11 @@ public class SaveLoadTests
         var data = _ml.Data.LoadFromEnumerable(Row.Numbers(3));
         using var file = new TemporaryFile(".zip");
         _ml.Model.Save(_ml.Transforms.ScoreOnnx(Options(ExecutionProvider.Cpu)).Fit(data), data.Schema, file.Path);
-        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "SavedModelScorer")) { RedirectStandardOutput = true, RedirectStandardError = true };
-        start.ArgumentList.Add(file.Path);
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "SavedModelScorer"), [file.Path])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
         using var process = Process.Start(start)!;
         string output = process.StandardOutput.ReadToEnd();
         Assert.True(process.WaitForExit(60_000) && process.ExitCode == 0, process.StandardError.ReadToEnd());

@@ -27,7 +27,8 @@ internal sealed class TextScorer(IHostEnvironment environment, ScoringOptions sc
 
     private protected override void SaveCore(ModelSaveContext context) => throw new NotSupportedException();
 
-    private sealed class TextInput(DataViewSchema.Column column, bool converts) : TensorInput("x", TensorElementType.Float, [4], column.Index)
+    private sealed class TextInput(DataViewSchema.Column column, bool converts)
+        : TensorInput("x", TensorElementType.Float, [4], column.Index)
     {
         public override TensorRowReader CreateReader(DataViewRow source, int capacity) => new Reader(source, column, capacity, converts);
     }

@@ -1,10 +1,12 @@
 using Microsoft.ML.Attention.Onnx;
+using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Benchmarks;
 
-/// <summary>A model to score, with input "x" of shape [N, ...] and output "scores".</summary>
-internal sealed record BenchmarkModel(string Name, int[] RowShape, byte[] Bytes)
+/// <summary>A model to score, with an input "x" of shape [N, ...] and an output of shape [N, classes].</summary>
+internal sealed record BenchmarkModel(string Name, int[] RowShape, byte[] Bytes, string OutputName = "scores")
 {
     public int RowLength => RowShape.Aggregate((a, b) => a * b);
 
@@ -13,6 +15,7 @@ internal sealed record BenchmarkModel(string Name, int[] RowShape, byte[] Bytes)
         yield return Mlp();
         yield return DigitNet();
         yield return ConvNet();
+        yield return BiFormerNano();
     }
 
     /// <summary>32 features, two hidden layers of 64, 8 classes.</summary>
@@ -51,6 +54,13 @@ internal sealed record BenchmarkModel(string Name, int[] RowShape, byte[] Bytes)
         features = features.Conv2d(Weights(graph, random, 64, 32, 3, 3), null, stride: 2, padding: 1).Apply("Relu");
         graph.Output("scores", features.ReduceMean([2, 3]).MatMul(Weights(graph, random, 64, 10)));
         return new("conv net 3x32x32", [3, 32, 32], graph.ToModel().ToBytes());
+    }
+
+    /// <summary>Our small BiFormer for pictures of [1, 28, 28] and 10 classes.</summary>
+    public static BenchmarkModel BiFormerNano()
+    {
+        var config = BiFormer.Variants["biformer_nano"] with { InputChannels = 1, ClassCount = 10 };
+        return new("biformer_nano 1x28x28", [1, 28, 28], BiFormer.Build(config, new RandomWeights(1), 28, 28).ToBytes(), "logits");
     }
 
     private static Value Weights(GraphBuilder graph, Random random, params long[] shape)

@@ -16,7 +16,8 @@ internal static class MemoryBenchmark
         var ml = new MLContext(seed: 1);
         var schema = SchemaDefinition.Create(typeof(Row));
         schema["x"].ColumnType = new VectorDataViewType(NumberDataViewType.Single, model.RowShape);
-        var data = ml.Data.LoadFromEnumerable(Enumerable.Range(0, rows).Select(i => new Row { X = new float[model.RowLength], Name = $"row {i}" }), schema);
+        var source = Enumerable.Range(0, rows).Select(i => new Row { X = new float[model.RowLength], Name = $"row {i}" });
+        var data = ml.Data.LoadFromEnumerable(source, schema);
         using var transformer = ml.Transforms.ScoreOnnx(new OnnxBatchScoringEstimator.Options { Model = model.Bytes }).Fit(data);
         var scored = transformer.Transform(data);
         using var cursor = scored.GetRowCursor(scored.Schema);

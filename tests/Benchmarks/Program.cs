@@ -12,7 +12,7 @@ switch (args)
         return TrainingBenchmark.Run(rest);
     default:
         Console.Error.WriteLine("""
-            usage: Benchmarks scoring [--seconds S] [--batch N]   rows a second: the batching transformer, Microsoft.ML.OnnxTransformer, a loop by hand
+            usage: Benchmarks scoring [--seconds S] [--batch N]   rows a second: our transformer, Microsoft.ML.OnnxTransformer, by hand
                    Benchmarks memory [--rows N]                   peak memory while many rows are scored
                    Benchmarks ops [--device cpu|cuda] [--batch N] each operator: our kernel against its definition in standard operators
                    Benchmarks training [--device cpu|cuda] [--variant tiny|small32] [--size S] [--batch N] [--steps N]

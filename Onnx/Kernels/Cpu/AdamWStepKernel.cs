@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
 /// <summary>A step of AdamW in one pass over the weights.</summary>
@@ -61,6 +63,7 @@ internal sealed unsafe class AdamWStepKernel<TVector, TSimd>(KernelAttributes at
         public float Rate;
         public float SecondCorrection;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int index)
         {
             var end = Math.Min(Count, (index + 1L) * ElementsTogether);

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
 /// <summary>Batch normalisation by the statistics of the batch, forward or backward: a channel at a time.</summary>
@@ -80,6 +82,7 @@ internal sealed unsafe class BatchNormalizationKernel<TVector, TSimd> : IKernel
         public readonly long Plane(long image, int channel) => ((image * Channels) + channel) * Positions;
 
         /// <summary>The mean, and the sum of squared differences from it.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly (double Mean, double Squares) Statistics(int channel)
         {
             var sum = 0.0;
@@ -113,6 +116,7 @@ internal sealed unsafe class BatchNormalizationKernel<TVector, TSimd> : IKernel
     {
         private Call _call = call;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int channel)
         {
             var (mean, squares) = _call.Statistics(channel);
@@ -141,6 +145,7 @@ internal sealed unsafe class BatchNormalizationKernel<TVector, TSimd> : IKernel
     {
         private Call _call = call;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int channel)
         {
             var (mean, squares) = _call.Statistics(channel);

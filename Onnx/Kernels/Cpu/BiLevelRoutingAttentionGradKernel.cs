@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
@@ -91,6 +92,7 @@ internal sealed unsafe class BiLevelRoutingAttentionGradKernel<T, TVector, TSimd
 
         private readonly long ValueGradSize => (long)GradTokens * PaddedValueWidth;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int index)
         {
             var work = this;
@@ -140,6 +142,7 @@ internal sealed unsafe class BiLevelRoutingAttentionGradKernel<T, TVector, TSimd
             return partition.Bytes;
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Pack()
         {
             var scale = T.CreateChecked(Sizes.Scale);
@@ -159,6 +162,7 @@ internal sealed unsafe class BiLevelRoutingAttentionGradKernel<T, TVector, TSimd
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Unpack()
         {
             for (var index = 0; index < Sizes.Layout.Count; index++)
@@ -171,6 +175,7 @@ internal sealed unsafe class BiLevelRoutingAttentionGradKernel<T, TVector, TSimd
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void AddRegion(int index)
         {
             for (var i = 0; i < Sizes.TopK; i++)
@@ -185,6 +190,7 @@ internal sealed unsafe class BiLevelRoutingAttentionGradKernel<T, TVector, TSimd
                 AddPositions(region, first, Math.Min(RowsTogether, region.Positions - first));
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void AddPositions(in Region region, int first, int count)
         {
             var rows = RegionPanels.RoundUp(count, Panels.RowUnit);
@@ -217,6 +223,7 @@ internal sealed unsafe class BiLevelRoutingAttentionGradKernel<T, TVector, TSimd
         }
 
         /// <summary>Turns scores into probabilities, and the gradients of the probabilities into those of the scores.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void SoftmaxGrad(in Region region, int first, int count)
         {
             var scale = TSimd.Broadcast(T.CreateChecked(Sizes.Scale));

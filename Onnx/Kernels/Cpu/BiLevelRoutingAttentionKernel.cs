@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
@@ -128,6 +129,7 @@ internal sealed unsafe class BiLevelRoutingAttentionKernel<T, TVector, TSimd>(Ke
     {
         private Call _call = call;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int index)
         {
             var sizes = _call.Sizes;
@@ -152,6 +154,7 @@ internal sealed unsafe class BiLevelRoutingAttentionKernel<T, TVector, TSimd>(Ke
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Mean(T* map, in Region region, T* mean)
         {
             var channels = _call.Sizes.QueryChannels;
@@ -183,6 +186,7 @@ internal sealed unsafe class BiLevelRoutingAttentionKernel<T, TVector, TSimd>(Ke
     {
         private Call _call = call;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int index)
         {
             const int Rows = TileProduct<T, TVector, TSimd>.RowUnit;
@@ -220,6 +224,7 @@ internal sealed unsafe class BiLevelRoutingAttentionKernel<T, TVector, TSimd>(Ke
 
         private readonly int RowsTogether => _call.Panels.RowsTogether(_call.Sizes.TopK);
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public void Run(int index)
         {
             var blocks = _call.AttendBlocks;
@@ -241,6 +246,7 @@ internal sealed unsafe class BiLevelRoutingAttentionKernel<T, TVector, TSimd>(Ke
             return partition.Bytes;
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Attend(int image, int head, int regionIndex)
         {
             var sizes = _call.Sizes;
@@ -266,6 +272,7 @@ internal sealed unsafe class BiLevelRoutingAttentionKernel<T, TVector, TSimd>(Ke
         }
 
         /// <summary>Turns rows of scores into e^(score - largest score), and keeps their sums.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Softmax(int image, int head, in Region region, int first, int count)
         {
             var (columns, panel, tokens) = (Columns, _call.Panels.Columns, _call.Sizes.Layout.Tokens);
@@ -297,6 +304,7 @@ internal sealed unsafe class BiLevelRoutingAttentionKernel<T, TVector, TSimd>(Ke
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void WriteOutput(int image, int head, in Region region, int first, int count)
         {
             var sizes = _call.Sizes;

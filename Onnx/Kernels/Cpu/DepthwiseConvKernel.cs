@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
 /// <summary>
@@ -80,6 +82,7 @@ internal sealed unsafe class DepthwiseConvKernel<TVector, TSimd>(KernelAttribute
 
         public readonly int OutputWidth => ((Columns - 1) / StrideX) + 1;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int index)
         {
             var block = VectorsTogether * TSimd.Width;
@@ -112,6 +115,7 @@ internal sealed unsafe class DepthwiseConvKernel<TVector, TSimd>(KernelAttribute
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Sum(float* x, int channel, float* sums)
         {
             var a = Bias == null ? default : TSimd.Broadcast(Bias[channel]);

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
 /// <summary>
@@ -30,6 +32,7 @@ internal sealed unsafe class GeluGradKernel<TVector, TSimd> : IKernel
         public float* XGrad;
         public long Count;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int index)
         {
             var end = Math.Min(Count, (index + 1L) * ElementsTogether);
@@ -40,6 +43,7 @@ internal sealed unsafe class GeluGradKernel<TVector, TSimd> : IKernel
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         private static TVector Slope(TVector x)
         {
             var magnitude = TSimd.CopySign(x, TSimd.Broadcast(1));

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
 /// <summary>
@@ -80,6 +82,7 @@ internal sealed unsafe class GroupedConvWeightGradKernel<TVector, TSimd>(KernelA
 
         private readonly int Pitch => Math.Max(Width + Left, SpreadWidth + ((KernelWidth - 1) * DilationX));
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int index)
         {
             var (output, inGroup) = (index / PerGroup, index % PerGroup);
@@ -110,6 +113,7 @@ internal sealed unsafe class GroupedConvWeightGradKernel<TVector, TSimd>(KernelA
             new ReadOnlySpan<float>(sums, taps).CopyTo(new Span<float>(WeightGrad + ((long)index * taps), taps));
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private static void Copy(float* source, int rows, int columns, float* destination, int pitch, int step)
         {
             for (var row = 0; row < rows; row++, source += columns, destination += pitch)
@@ -125,6 +129,7 @@ internal sealed unsafe class GroupedConvWeightGradKernel<TVector, TSimd>(KernelA
         }
 
         // Three neighbouring weights at once: each gradient is loaded once.
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void AddProducts(float* gradient, float* x, int count, float* sums)
         {
             var (a, b, c) = (default(TVector), default(TVector), default(TVector));
@@ -140,6 +145,7 @@ internal sealed unsafe class GroupedConvWeightGradKernel<TVector, TSimd>(KernelA
             sums[2] += TSimd.Sum(c);
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private static float Product(float* gradient, float* x, int count)
         {
             var sum = default(TVector);

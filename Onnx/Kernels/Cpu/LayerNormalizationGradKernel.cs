@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
 /// <summary>
@@ -57,6 +59,7 @@ internal sealed unsafe class LayerNormalizationGradKernel<TVector, TSimd>(Kernel
         public int Parts;
         public float Epsilon;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int index)
         {
             var scaleGrad = Sums + (index * 2 * Length);
@@ -66,6 +69,7 @@ internal sealed unsafe class LayerNormalizationGradKernel<TVector, TSimd>(Kernel
                 Row(row * Length, scaleGrad, scaleGrad + Length);
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void AddUp(long offset, float* result)
         {
             if (result == null)
@@ -79,6 +83,7 @@ internal sealed unsafe class LayerNormalizationGradKernel<TVector, TSimd>(Kernel
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Row(long start, float* scaleGrad, float* biasGrad)
         {
             var x = X + start;

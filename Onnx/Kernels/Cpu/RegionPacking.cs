@@ -1,9 +1,12 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
 /// <summary>Copies the channels of one head between a map [H, W, C] and the layouts of <see cref="RegionPanels"/>.</summary>
 internal static unsafe class RegionPacking
 {
     /// <summary>The columns of a panel [width, columns]; tokens beyond the map are zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void PackPanel<T>(T* map, int channels, int width, in RegionLayout layout, in Region region, T* panel, int columns, T factor)
         where T : unmanaged, System.Numerics.INumber<T>
     {
@@ -22,6 +25,7 @@ internal static unsafe class RegionPacking
     }
 
     /// <summary>The rows [T, paddedWidth] of all tokens; those beyond the map and the padding are zero.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void PackTokens<T>(T* map, int channels, int width, in RegionLayout layout, in Region region, T* rows, int paddedWidth)
         where T : unmanaged
     {
@@ -38,6 +42,7 @@ internal static unsafe class RegionPacking
     }
 
     /// <summary>The rows [count, paddedWidth] of positions on the map, counted in the region; behind them zeros up to <paramref name="rowUnit"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void PackPositions<T>(T* map, int channels, int width, in Region region, int first, int count, int rowUnit, T* rows, int paddedWidth)
         where T : unmanaged
     {
@@ -49,6 +54,7 @@ internal static unsafe class RegionPacking
     }
 
     /// <summary>The tokens on the map, back to the map.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void UnpackTokens<T>(T* rows, int paddedWidth, in RegionLayout layout, in Region region, T* map, int channels, int width)
         where T : unmanaged
     {

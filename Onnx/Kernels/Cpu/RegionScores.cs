@@ -27,6 +27,7 @@ internal static unsafe class RegionScores<T, TVector, TSimd>
     /// <param name="c">Scores [rows, cRow]; region s has columns s * panels.Columns and on.</param>
     /// <param name="cRow">Stride of the scores.</param>
     /// <param name="scratch">See <see cref="ScratchSize"/>.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Compute(
         T* a, int aRow, int rows, int width, T* b, in RegionPanels panels, int* selected, int count, T* c, int cRow, T* scratch)
     {
@@ -61,6 +62,7 @@ internal static unsafe class RegionScores<T, TVector, TSimd>
     /// A vector is (rows) x (tokens of a region): the rows' elements, each repeated for every token, times the tokens' elements,
     /// repeated for every row.
     /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ComputeGroups<TGroup>(
         T* a, int aRow, int rows, int width, T* b, long panel, int* selected, int count, T* c, int cRow, T* repeated)
         where TGroup : unmanaged
@@ -85,6 +87,7 @@ internal static unsafe class RegionScores<T, TVector, TSimd>
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile8<TGroup>(T* a, int width, T* b, long panel, int* selected, T* c, int cRow) where TGroup : unmanaged
     {
         var group = sizeof(TGroup) / sizeof(T);
@@ -115,6 +118,7 @@ internal static unsafe class RegionScores<T, TVector, TSimd>
         Scatter<TGroup>(c7, c + (7 * group), cRow);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile1<TGroup>(T* a, int width, T* b, T* c, int cRow) where TGroup : unmanaged
     {
         TVector even = default, odd = default;

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
 /// <summary>The gradient of softmax along any axis; positions behind the axis are worked on a vector at a time.</summary>
@@ -41,6 +43,7 @@ internal sealed unsafe class SoftmaxGradKernel<TVector, TSimd>(KernelAttributes 
         public long Inner;
         public long Together;
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int index)
         {
             var end = Math.Min(Outer, (index + 1L) * Together);
@@ -53,6 +56,7 @@ internal sealed unsafe class SoftmaxGradKernel<TVector, TSimd>(KernelAttributes 
             }
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Row(long start)
         {
             var g = OutputGrad + start;
@@ -65,6 +69,7 @@ internal sealed unsafe class SoftmaxGradKernel<TVector, TSimd>(KernelAttributes 
                 Store(start + i, Length - i, total);
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Columns(long start)
         {
             for (long column = 0; column < Inner; column += TSimd.Width)

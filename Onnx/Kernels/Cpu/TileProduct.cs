@@ -58,6 +58,7 @@ internal unsafe struct TileProduct<T, TVector, TSimd>
 
     /// <param name="rows">Rows of A and C, a multiple of <see cref="RowUnit"/>.</param>
     /// <param name="columns">Columns of B and C, a multiple of the vector width.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Run(int rows, int columns)
     {
         var zero = 0;
@@ -79,6 +80,7 @@ internal unsafe struct TileProduct<T, TVector, TSimd>
             Tile4x1(product, last, column);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile4x2(in TileProduct<T, TVector, TSimd> p, int row, int column)
     {
         nint aRow = p.ARow, aStep = p.AStep, bStep = p.BStep;
@@ -115,6 +117,7 @@ internal unsafe struct TileProduct<T, TVector, TSimd>
         Put(p, c + (3 * p.CRow), c30, c31);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile8x1(in TileProduct<T, TVector, TSimd> p, int row, int column)
     {
         nint aRow = p.ARow, aStep = p.AStep, bStep = p.BStep;
@@ -152,6 +155,7 @@ internal unsafe struct TileProduct<T, TVector, TSimd>
         Put(p, c + (7 * p.CRow), c7);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Tile4x1(in TileProduct<T, TVector, TSimd> p, int row, int column)
     {
         nint aRow = p.ARow, aStep = p.AStep, bStep = p.BStep;

@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
 
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
@@ -10,6 +11,7 @@ internal static unsafe class TopSelection
     /// <param name="k">How many to select, at most <paramref name="count"/>.</param>
     /// <param name="indices">Gets the <paramref name="k"/> indices.</param>
     /// <param name="scratch">Room for <paramref name="k"/> values.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Select<T>(T* values, int count, int k, int* indices, T* scratch) where T : unmanaged, INumber<T>
     {
         var selected = 0;
@@ -31,6 +33,7 @@ internal static unsafe class TopSelection
     }
 
     /// <summary>The number of values that come before <paramref name="value"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static int Place<T>(T* sorted, int count, T value) where T : unmanaged, INumber<T>
     {
         var low = 0;

@@ -76,7 +76,9 @@ public sealed class TrainingGraph
     /// <param name="loss">Adds the loss.</param>
     /// <param name="options">The optimiser and what is trained.</param>
     /// <exception cref="ArgumentException">A size is missing, or nothing is trainable.</exception>
-    /// <exception cref="NotSupportedException">There is no gradient rule for an operator between the parameters and the loss.</exception>
+    /// <exception cref="NotSupportedException">
+    /// There is no gradient rule for an operator between the parameters and the loss, or the model's operator set is too old.
+    /// </exception>
     public static TrainingGraph Build(
         OnnxModel forward, IReadOnlyDictionary<string, long> sizes, LossFunction loss, TrainingOptions? options = null)
     {
@@ -85,6 +87,7 @@ public sealed class TrainingGraph
         ArgumentNullException.ThrowIfNull(loss);
         var training = new TrainingGraph(forward, options ?? new());
         var graph = forward.Graph.Clone();
+        OpsetUpgrade.Apply(graph, forward.Opsets.GetValueOrDefault("", OnnxModel.DefaultOpset));
         Fix(graph, sizes, forward.Functions);
         training.AddNoise(graph);
         Backward.Prepare(graph, forward.Functions);
@@ -206,9 +209,10 @@ public sealed class TrainingGraph
         }
     }
 
-    // Scalars and what the builder makes for itself are constants, not parameters.
-    private static bool IsParameter(string name, Tensor tensor) =>
-        tensor.Type == TensorElementType.Float && tensor.Dims.Count > 0 && !name[(name.LastIndexOf('/') + 1)..].StartsWith("const_", StringComparison.Ordinal);
+    // Scalars, Constant nodes and what the builder makes for itself are constants, not parameters.
+    private bool IsParameter(string name, Tensor tensor) =>
+        tensor.Type == TensorElementType.Float && tensor.Dims.Count > 0 && Forward.Graph.Initializers.ContainsKey(name) &&
+        !name[(name.LastIndexOf('/') + 1)..].StartsWith("const_", StringComparison.Ordinal);
 
     private void Complete(Graph graph, LossFunction lossFunction)
     {
@@ -222,6 +226,11 @@ public sealed class TrainingGraph
         if (loss.Shape.Rank != 0)
             throw new ArgumentException($"The loss has the shape {loss.Shape}, not that of a scalar.", nameof(lossFunction));
         Metrics = [.. graph.Outputs.Except(outputsBefore)];
+        foreach (var metric in Metrics)
+        {
+            if (graph.Info(metric) is not { Type: TensorElementType.Float, Shape.Rank: 0 })
+                throw new ArgumentException($"The metric '{metric}' is {graph.Info(metric).Type} {graph.Info(metric).Shape}, not a float scalar.", nameof(lossFunction));
+        }
         BatchInputs = [.. graph.Inputs.Where(name => !name.StartsWith("training/", StringComparison.Ordinal))];
         builder.Output(LossOutput, loss);
 

@@ -150,11 +150,38 @@ public class TrainerTests
     }
 
     [Fact]
+    public void A_model_of_an_older_operator_set_is_fine_tuned()
+    {
+        var builder = new GraphBuilder();
+        var x = builder.Input("x", TensorElementType.Float, ["N", 3, 8, 8]);
+        var features = builder.Op("ReduceMean", [x.Conv2d(builder.Initializer("weight", Noisy(1, 4, 3, 3, 3)), null)], new() { ["axes"] = new[] { 2, 3 }, ["keepdims"] = 0 });
+        var parts = builder.Ops("Split", [features], 2, new() { ["axis"] = 1 });
+        var shift = builder.Op("Constant", [], new() { ["value"] = Vector([0.5f, -0.5f]) });
+        builder.Output("logits", parts[0] - parts[1] + shift);
+        var model = builder.ToModel();
+        model.Opsets[""] = 17;
+        var graph = Classifier(OnnxModel.Load(model.ToBytes()), 8, new AdamW(), smoothing: 0);
+        Assert.Equal(4 * 3 * 3 * 3, graph.ParameterCount);
+        using var trainer = new Trainer(graph);
+        var losses = Train(trainer, 40);
+        Assert.True(losses[^1] < 0.8 * losses[0], $"{losses[0]} ... {losses[^1]}");
+        Assert.Equal(17, trainer.Export().Opsets[""]);
+
+        model.Opsets[""] = 11;
+        Assert.Contains("operator set 11", Assert.Throws<NotSupportedException>(() => Classifier(model, 8, new AdamW(), 0)).Message);
+    }
+
+    [Fact]
     public void Mistakes_are_named()
     {
         var model = ConvolutionAndAttention();
         Assert.Contains("'x'", Assert.Throws<ArgumentException>(() => TrainingGraph.Build(model, new Dictionary<string, long>(), CrossEntropy(8, 0))).Message);
         Assert.Contains("IsTrainable", Assert.Throws<ArgumentException>(() => TrainingGraph.Build(model, Sizes(8), CrossEntropy(8, 0), new() { IsTrainable = _ => false })).Message);
+        Assert.Contains("'picked'", Assert.Throws<ArgumentException>(() => TrainingGraph.Build(model, Sizes(8), (builder, outputs) =>
+        {
+            builder.Output("picked", outputs["logits"]);
+            return outputs["logits"].ReduceSum([0, 1]);
+        })).Message);
         using var trainer = new Trainer(TrainingGraph.Build(model, Sizes(8), CrossEntropy(8, 0)));
         Assert.Contains("x, labels", Assert.Throws<ArgumentException>(() => trainer.Input<float>("y").Length).Message);
         Assert.Contains("AverageDecay", Assert.Throws<InvalidOperationException>(() => trainer.Export(averaged: true)).Message);

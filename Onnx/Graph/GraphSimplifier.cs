@@ -61,13 +61,15 @@ internal static class GraphSimplifier
     {
         var written = graph.Nodes.SelectMany(node => node.Outputs).ToHashSet(StringComparer.Ordinal);
         var names = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (var node in graph.Nodes.Where(node => node is { OpType: "Identity", Domain: "" } && graph.Outputs.Contains(node.Outputs[0])))
+        foreach (var node in graph.Nodes.Where(node =>
+            node is { OpType: "Identity", Domain: "" } && graph.Outputs.Contains(node.Outputs[0])))
         {
             var input = node.Inputs[0];
             if (written.Contains(input) && !graph.Outputs.Contains(input))
                 names.TryAdd(input, node.Outputs[0]);
         }
-        graph.Nodes.RemoveAll(node => node is { OpType: "Identity", Domain: "" } && names.GetValueOrDefault(node.Inputs[0]) == node.Outputs[0]);
+        graph.Nodes.RemoveAll(node => node is { OpType: "Identity", Domain: "" }
+            && names.GetValueOrDefault(node.Inputs[0]) == node.Outputs[0]);
         foreach (var list in graph.Nodes.SelectMany(node => new[] { node.Inputs, node.Outputs }))
         {
             for (var i = 0; i < list.Count; i++)

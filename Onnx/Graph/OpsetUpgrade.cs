@@ -7,13 +7,13 @@ internal static class OpsetUpgrade
     public const long Oldest = 13;
 
     /// <summary>Rewrites what changed between the given operator set and the current one.</summary>
-    /// <exception cref="NotSupportedException">The operator set is older than <see cref="Oldest"/>, or newer than the current one.</exception>
+    /// <exception cref="NotSupportedException">The operator set is older than <see cref="Oldest"/>, or newer than ours.</exception>
     public static void Apply(Graph graph, long opset)
     {
         if (opset is < Oldest or > OnnxModel.DefaultOpset)
         {
             throw new NotSupportedException(
-                $"The model uses operator set {opset}; sets {Oldest} to {OnnxModel.DefaultOpset} are supported. Export it again with one of these.");
+                $"The model uses operator set {opset}; sets {Oldest} to {OnnxModel.DefaultOpset} can be trained. Export it again.");
         }
         if (opset >= 18)
             return;

@@ -9,8 +9,8 @@ namespace Microsoft.ML.Attention.Onnx.Ops;
 /// One step of AdamW (Adam with decoupled weight decay), as PyTorch computes it.
 /// <para>Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019 (arXiv 1711.05101).</para>
 /// <list type="bullet">
-/// <item>Inputs: <c>weights</c>, <c>gradient</c>, <c>first_moment</c>, <c>second_moment</c>, all [P]; <c>gradient_scale</c>, a scalar that the
-/// gradient is multiplied by; <c>step</c> [3]: the learning rate, 1 - beta1^t and 1 - beta2^t in step t (from 1).</item>
+/// <item>Inputs: <c>weights</c>, <c>gradient</c>, <c>first_moment</c>, <c>second_moment</c>, all [P]; <c>gradient_scale</c>, a scalar
+/// that the gradient is multiplied by; <c>step</c> [3]: the learning rate, 1 - beta1^t and 1 - beta2^t in step t (from 1).</item>
 /// <item>Outputs: <c>new_weights</c>, <c>new_first_moment</c>, <c>new_second_moment</c>, all [P].</item>
 /// <item>Attributes: <c>beta1</c>, <c>beta2</c>, <c>epsilon</c>, <c>weight_decay</c>, <c>learning_rate_scale</c>.</item>
 /// </list>

@@ -11,7 +11,7 @@ namespace Microsoft.ML.Attention.Onnx.Ops;
 /// <list type="bullet">
 /// <item>Inputs: <c>output_grad</c> [N, M, Ho, Wo] and the convolution's input <c>x</c> [N, C, H, W].</item>
 /// <item>Outputs: <c>weight_grad</c> [M, C / group, kH, kW].</item>
-/// <item>Attributes: <c>kernel_shape</c>, <c>strides</c>, <c>dilations</c>, <c>pads</c> and <c>group</c> of the convolution, none left out.</item>
+/// <item>Attributes: <c>kernel_shape</c>, <c>strides</c>, <c>dilations</c>, <c>pads</c>, <c>group</c> of the convolution, all given.</item>
 /// </list>
 /// </summary>
 public sealed class GroupedConvWeightGrad : AttentionOp

@@ -12,7 +12,8 @@ internal static class Backward
     /// </summary>
     public static void Prepare(Graph graph, IReadOnlyList<Function> functions)
     {
-        Inliner.Inline(graph, [.. functions, .. AttentionOps.All.Select(op => op.Function)], node => AttentionOps.Find(node) is not { HasGradient: true });
+        Function[] all = [.. functions, .. AttentionOps.All.Select(op => op.Function)];
+        Inliner.Inline(graph, all, node => AttentionOps.Find(node) is not { HasGradient: true });
         ShapeInference.Infer(graph);
         GraphSimplifier.Fold(graph);
     }
@@ -30,7 +31,8 @@ internal static class Backward
             active.UnionWith(node.Outputs.Where(output => output.Length > 0 && IsReal(builder.Graph.Info(output).Type)));
 
         var gradients = new Dictionary<string, Value>(StringComparer.Ordinal) { [loss.Name] = builder.Scalar(1, loss) };
-        foreach (var node in nodes.Reverse().Where(node => node.Inputs.Exists(active.Contains) && node.Outputs.Exists(gradients.ContainsKey)))
+        foreach (var node in nodes.Reverse()
+            .Where(node => node.Inputs.Exists(active.Contains) && node.Outputs.Exists(gradients.ContainsKey)))
         {
             using var scope = builder.Scope("grad/" + node.Name);
             var outputGradients = node.Outputs.ConvertAll(gradients.GetValueOrDefault);

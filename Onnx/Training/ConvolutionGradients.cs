@@ -59,7 +59,8 @@ internal static class ConvolutionGradients
         }
         var attributes = window.ToAttributes(group);
         attributes["output_padding"] = axes
-            .Select(i => window.Input[i] + window.Before[i] + window.After[i] - ((window.Output[i] - 1) * window.Strides[i]) - window.Extent(i)).ToArray();
+            .Select(i => window.Input[i] + window.Before[i] + window.After[i]
+                - ((window.Output[i] - 1) * window.Strides[i]) - window.Extent(i)).ToArray();
         return gradient.Builder.Op("ConvTranspose", [gradient, weight], attributes);
     }
 
@@ -91,8 +92,11 @@ internal static class ConvolutionGradients
         {
             long[] starts = [.. offset.Select((position, i) => position * window.Dilations[i])];
             long[] ends = [.. starts.Select((start, i) => start + ((window.Output[i] - 1) * window.Strides[i]) + 1)];
-            var isWhole = Enumerable.Range(0, window.Rank).All(i => starts[i] == 0 && ends[i] == x.Shape[i + 2].Value && window.Strides[i] == 1);
-            parts.Add(isWhole ? x : builder.Op("Slice", [x, builder.Int64(starts), builder.Int64(ends), axes, builder.Int64(window.Strides)]));
+            var isWhole = Enumerable.Range(0, window.Rank).All(i =>
+                starts[i] == 0 && ends[i] == x.Shape[i + 2].Value && window.Strides[i] == 1);
+            parts.Add(isWhole
+                ? x
+                : builder.Op("Slice", [x, builder.Int64(starts), builder.Int64(ends), axes, builder.Int64(window.Strides)]));
         }
         // Placed along a new axis behind the channels, which is the order of the weights.
         var places = window.Output.Aggregate(1L, (product, size) => product * size);
@@ -119,8 +123,10 @@ internal static class ConvolutionGradients
     private static Value ToPatches(Value x, Window window)
     {
         var sizes = x.Shape.ToArray();
-        long[] split = [sizes[0], sizes[1], .. Enumerable.Range(0, window.Rank).SelectMany(i => new[] { window.Output[i], window.Kernel[i] })];
-        long[] order = [0, 1, .. Enumerable.Range(0, window.Rank).Select(i => 3L + (2 * i)), .. Enumerable.Range(0, window.Rank).Select(i => 2L + (2 * i))];
+        long[] split = [sizes[0], sizes[1],
+            .. Enumerable.Range(0, window.Rank).SelectMany(i => new[] { window.Output[i], window.Kernel[i] })];
+        var axes = Enumerable.Range(0, window.Rank).ToArray();
+        long[] order = [0, 1, .. axes.Select(i => 3L + (2 * i)), .. axes.Select(i => 2L + (2 * i))];
         var kernel = window.Kernel.Aggregate(1L, (product, size) => product * size);
         var patches = kernel == 1 ? x : x.ReshapeTo(split).Transpose(order);
         return patches.ReshapeTo(sizes[0], sizes[1] * kernel, window.Output.Aggregate(1L, (product, size) => product * size));
@@ -156,7 +162,8 @@ internal static class ConvolutionGradients
         return builder.Op("Slice", [weight, back, builder.Int64([.. axes.Select(_ => long.MinValue)]), builder.Int64(axes), back]);
     }
 
-    private static Value Flat(Value value) => value.ReshapeTo(value.Shape[0].Value, value.Shape[1].Value, Spatial(value).Aggregate(1L, (product, size) => product * size));
+    private static Value Flat(Value value) =>
+        value.ReshapeTo(value.Shape[0].Value, value.Shape[1].Value, Spatial(value).Aggregate(1L, (product, size) => product * size));
 
     private static long[] Matrix(Shape weight) => [weight[0].Value, weight.ElementCount / weight[0].Value];
 

@@ -100,7 +100,7 @@ internal static class Gradients
         ["ScatterElements"] = IndexingGradients.ScatterElements,
         ["ScatterND"] = IndexingGradients.ScatterND,
         ["TopK"] = IndexingGradients.TopK,
-        ["Trilu"] = node => [Builder(node).Op("Trilu", [node.Grad, node.HasInput(1) ? node.Input(1) : null], node.Attributes.Clone()), null],
+        ["Trilu"] = IndexingGradients.Trilu,
 
         // Products.
         ["MatMul"] = ProductGradients.MatMul,
@@ -140,15 +140,20 @@ internal static class Gradients
     };
 
     /// <summary>The gradients of the inputs of a node.</summary>
-    /// <exception cref="NotSupportedException">There is no rule for the operator, or the node uses it in a way that the rule leaves out.</exception>
+    /// <exception cref="NotSupportedException">There is no rule for the operator, or none for the way it is used.</exception>
     public static Value?[] Of(NodeGradient node)
     {
         var gradients = AttentionOps.Find(node.Node) is { HasGradient: true } op ? op.Gradient(node)
             : node.Node.Domain.Length == 0 && Rules.TryGetValue(node.Node.OpType, out var rule) ? rule(node)
-            : throw new NotSupportedException(
-                $"There is no gradient rule for operator '{(node.Node.Domain.Length > 0 ? node.Node.Domain + "::" : "")}{node.Node.OpType}' " +
-                $"(node '{node.Node.Name}'), which lies between the loss and a trainable parameter. Freeze the parameters before it or add a rule.");
+            : throw MissingRule(node.Node);
         return gradients.Length > node.InputCount ? gradients[..node.InputCount] : gradients;
+    }
+
+    private static NotSupportedException MissingRule(Node node)
+    {
+        var op = node.Domain.Length > 0 ? $"{node.Domain}::{node.OpType}" : node.OpType;
+        return new($"There is no gradient rule for operator '{op}' (node '{node.Name}'), which lies between the loss and a trainable " +
+            "parameter. Freeze the parameters before it, or add a rule.");
     }
 
     internal static Value Square(Value x) => x * x;
@@ -167,9 +172,11 @@ internal static class Gradients
 
     private static Value One(NodeGradient node) => node.Builder.Scalar(1, node.Grad);
 
-    private static Func<NodeGradient, Value?[]> Unary(Func<Value, Value, Value, Value?> gradient) => node => [gradient(node.Grad, node.Input(0), node.Output(0))];
+    private static Func<NodeGradient, Value?[]> Unary(Func<Value, Value, Value, Value?> gradient) => node =>
+        [gradient(node.Grad, node.Input(0), node.Output(0))];
 
-    private static Value?[] ForEachInput(NodeGradient node, Func<int, Value> gradient) => [.. Enumerable.Range(0, node.InputCount).Select(gradient)];
+    private static Value?[] ForEachInput(NodeGradient node, Func<int, Value> gradient) =>
+        [.. Enumerable.Range(0, node.InputCount).Select(gradient)];
 
     // 0 below -3, 1 above 3, x / 3 + 1/2 between.
     private static Value HardSwishSlope(Value x)

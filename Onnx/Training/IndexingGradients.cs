@@ -1,3 +1,5 @@
+using Microsoft.ML.OnnxRuntime.Tensors;
+
 namespace Microsoft.ML.Attention.Onnx.Training;
 
 /// <summary>Gradient rules of operators that pick, place, join, copy and reorder elements.</summary>
@@ -36,7 +38,8 @@ internal static class IndexingGradients
 
     public static Value?[] Split(NodeGradient node)
     {
-        var parts = Enumerable.Range(0, node.OutputCount).Select(i => node.OutputGrad(i) ?? node.Zeros(node.Output(i).Shape, node.Input(0)));
+        var parts = Enumerable.Range(0, node.OutputCount)
+            .Select(i => node.OutputGrad(i) ?? node.Zeros(node.Output(i).Shape, node.Input(0)));
         return [node.Builder.Concat(node.Axis(0), [.. parts]), null];
     }
 
@@ -154,16 +157,21 @@ internal static class IndexingGradients
         var axis = node.Axis(0);
         var indices = node.Input(1);
         var (rank, indexRank) = (sizes.Length, indices.Shape.Rank);
-        var toFront = Enumerable.Range(axis, indexRank).Concat(Enumerable.Range(0, axis)).Concat(Enumerable.Range(axis + indexRank, rank - 1 - axis));
+        var behind = Enumerable.Range(axis + indexRank, rank - 1 - axis);
+        int[] toFront = [.. Enumerable.Range(axis, indexRank), .. Enumerable.Range(0, axis), .. behind];
         long[] toBack = [.. Enumerable.Range(1, axis).Append(0).Concat(Enumerable.Range(axis + 1, rank - 1 - axis)).Select(i => (long)i)];
         Shape front = [sizes[axis], .. sizes.Where((_, i) => i != axis)];
         var gradient = axis == 0 ? node.Grad : node.Grad.Transpose([.. toFront.Select(i => (long)i)]);
-        var sum = Add(node.Zeros(front, node.Grad), indices.Cast(OnnxRuntime.Tensors.TensorElementType.Int64).ReshapeTo([.. indices.Shape.ToArray(), 1]), gradient);
+        var places = indices.Cast(TensorElementType.Int64).ReshapeTo([.. indices.Shape.ToArray(), 1]);
+        var sum = Add(node.Zeros(front, node.Grad), places, gradient);
         return [axis == 0 ? sum : sum.Transpose(toBack), null];
     }
 
-    public static Value?[] GatherElements(NodeGradient node) =>
-        [node.Builder.Op("ScatterElements", [node.Zeros(0), node.Input(1), node.Grad], new() { ["axis"] = node.Axis(0), ["reduction"] = "add" }), null];
+    public static Value?[] GatherElements(NodeGradient node)
+    {
+        Attributes attributes = new() { ["axis"] = node.Axis(0), ["reduction"] = "add" };
+        return [node.Builder.Op("ScatterElements", [node.Zeros(0), node.Input(1), node.Grad], attributes), null];
+    }
 
     public static Value?[] GatherND(NodeGradient node)
     {
@@ -202,6 +210,12 @@ internal static class IndexingGradients
 
     public static Value?[] TopK(NodeGradient node) =>
         [node.Builder.Op("ScatterElements", [node.Zeros(0), node.Output(1), node.Grad], new() { ["axis"] = node.Axis(-1) }), null];
+
+    public static Value?[] Trilu(NodeGradient node)
+    {
+        var diagonal = node.HasInput(1) ? node.Input(1) : null;
+        return [node.Builder.Op("Trilu", [node.Grad, diagonal], node.Attributes.Clone()), null];
+    }
 
     /// <summary>Adds slices into a value at positions of which some may be equal.</summary>
     public static Value Add(Value into, Value indices, Value slices) =>

@@ -89,7 +89,7 @@ internal static class GradientSteps
     /// <summary>Gives other sizes, all positive; no node where they are the same.</summary>
     public static Value ReshapeTo(this Value value, params long[] sizes) =>
         value.Shape.IsStatic && value.Shape.ToArray().AsSpan().SequenceEqual(sizes) ? value
-        : value.Builder.Op("Reshape", [value, value.Builder.Int64(sizes)], Array.IndexOf(sizes, 0) >= 0 ? new() { ["allowzero"] = 1 } : null);
+        : value.Builder.Op("Reshape", [value, value.Builder.Int64(sizes)], sizes.Contains(0) ? new() { ["allowzero"] = 1 } : null);
 
     /// <summary>Expands to the given shape; no node where it is the same.</summary>
     public static Value ExpandTo(this Value value, Shape shape) =>
@@ -104,7 +104,7 @@ internal static class GradientSteps
         return value.Transpose(permutation);
     }
 
-    /// <summary>Multiplies an axis by a constant matrix: position j of the result is the sum over i of position i times matrix[i, j].</summary>
+    /// <summary>Multiplies an axis by a constant matrix: result[j] is the sum over i of value[i] * matrix[i, j].</summary>
     public static Value MultiplyAxis(this Value value, int axis, double[,] matrix)
     {
         var (rows, columns) = (matrix.GetLength(0), matrix.GetLength(1));

@@ -42,7 +42,8 @@ internal static class NormalizationGradients
         long[] scaleSizes = [1, groups, scale.Shape.ElementCount / groups, 1];
 
         var centered = x - x.ReduceMean([2, 3], keepDims: true);
-        var inverse = ((centered * centered).ReduceMean([2, 3], keepDims: true) + node.Attributes.Float("epsilon", 1e-5f)).Apply("Sqrt").Apply("Reciprocal");
+        var variance = (centered * centered).ReduceMean([2, 3], keepDims: true);
+        var inverse = (variance + node.Attributes.Float("epsilon", 1e-5f)).Apply("Sqrt").Apply("Reciprocal");
         var normalized = centered * inverse;
         var scaled = g * scale.ReshapeTo(scaleSizes);
         var gradient = inverse * (scaled - scaled.ReduceMean([2, 3], keepDims: true)

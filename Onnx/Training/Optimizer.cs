@@ -16,7 +16,7 @@ public abstract record Optimizer
     /// <summary>A factor on the learning rate by the name of the parameter, such as less for early layers; by default 1.</summary>
     public Func<string, float> LearningRateScale { get; init; } = _ => 1;
 
-    /// <summary>The largest norm of the gradient of all parameters together; longer ones are scaled down to it. Null for no limit.</summary>
+    /// <summary>The largest norm of the gradient of all parameters together; longer ones are scaled to it. Null for no limit.</summary>
     public float? ClipNorm { get; init; }
 
     /// <summary>The decay of the exponential moving average of the parameters, such as 0.9999; null for none.</summary>
@@ -32,7 +32,8 @@ public abstract record Optimizer
     internal abstract void Prepare(long step, float learningRate, Span<float> numbers);
 
     /// <summary>Adds the update of one group to the graph; returns the new weights, then the new moments.</summary>
-    internal abstract Value[] Update(Value weights, Value gradient, Value[] moments, Value? gradientScale, Value step, ParameterGroup group);
+    internal abstract Value[] Update(
+        Value weights, Value gradient, Value[] moments, Value? gradientScale, Value step, ParameterGroup group);
 }
 
 /// <summary>Adam with decoupled weight decay, as PyTorch computes it.</summary>
@@ -59,7 +60,8 @@ public sealed record AdamW : Optimizer
         numbers[2] = (float)(1 - Math.Pow(Beta2, step));
     }
 
-    internal override Value[] Update(Value weights, Value gradient, Value[] moments, Value? gradientScale, Value step, ParameterGroup group) =>
+    internal override Value[] Update(
+        Value weights, Value gradient, Value[] moments, Value? gradientScale, Value step, ParameterGroup group) =>
         AdamWStep.Apply(weights, gradient, moments[0], moments[1], gradientScale ?? weights.Builder.Scalar(1, weights), step, new()
         {
             ["beta1"] = Beta1,

@@ -22,7 +22,8 @@ internal static class ResizeGradient
     private static double[] Scales(NodeGradient node, long[] input, long[] output)
     {
         var scales = input.Zip(output, (from, to) => (double)to / from).ToArray();
-        if (!node.HasInput(2) || !node.Builder.Graph.Initializers.TryGetValue(node.Node.Inputs[2], out var given) || given.ElementCount == 0)
+        if (!node.HasInput(2) || !node.Builder.Graph.Initializers.TryGetValue(node.Node.Inputs[2], out var given)
+            || given.ElementCount == 0)
             return node.HasInput(3) ? scales : throw node.Unsupported("its scales are computed from data");
         var axes = node.Attributes.Ints("axes") ?? [.. Enumerable.Range(0, input.Length).Select(axis => (long)axis)];
         for (var i = 0; i < axes.Length; i++)
@@ -72,7 +73,8 @@ internal static class ResizeGradient
         return Array.ConvertAll(taps, tap => (tap.Index, tap.Weight / total));
     }
 
-    private static int Nearest(NodeGradient node, double position) => (int)(node.Attributes.String("nearest_mode", "round_prefer_floor") switch
+    private static int Nearest(NodeGradient node, double position) =>
+        (int)(node.Attributes.String("nearest_mode", "round_prefer_floor") switch
     {
         "round_prefer_floor" => Math.Ceiling(position - 0.5),
         "round_prefer_ceil" => Math.Floor(position + 0.5),

@@ -48,7 +48,8 @@ public sealed class Trainer : IDisposable
         // The first set holds the initial state in host memory. On the CPU it is used again, on a device two sets of its own follow it.
         _sets = new OrtValue[cudaDevice is null ? 2 : 3][];
         for (var i = 0; i < _sets.Length; i++)
-            _sets[i] = [.. graph.State.Select(state => Allocate(TensorElementType.Float, [state.Initial.Length], i == 0 ? null : _deviceAllocator))];
+            _sets[i] = [.. graph.State.Select(state =>
+                Allocate(TensorElementType.Float, [state.Initial.Length], i == 0 ? null : _deviceAllocator))];
         _bindings = new OrtIoBinding?[_sets.Length, _sets.Length];
         for (var i = 0; i < graph.State.Count; i++)
             graph.State[i].Initial.CopyTo(_sets[0][i].GetTensorMutableDataAsSpan<float>());
@@ -63,7 +64,8 @@ public sealed class Trainer : IDisposable
         where T : unmanaged =>
         _inputs.TryGetValue(name, out var value)
             ? value.GetTensorMutableDataAsSpan<T>()
-            : throw new ArgumentException($"The training graph has no input '{name}'; it has {string.Join(", ", _graph.BatchInputs)}.", nameof(name));
+            : throw new ArgumentException($"The training graph has no input '{name}'; it has {string.Join(", ", _graph.BatchInputs)}.",
+                nameof(name));
 
     /// <summary>Trains on what the inputs hold.</summary>
     /// <param name="learningRate">The learning rate of this step.</param>
@@ -113,7 +115,8 @@ public sealed class Trainer : IDisposable
         void Place(IReadOnlyList<ParameterSlot> slots, Tensor vector)
         {
             foreach (var slot in slots)
-                model.Graph.Initializers[slot.Name] = Tensor.Create(vector.AsSpan<float>().Slice((int)slot.Offset, (int)slot.Count), slot.Dims);
+                model.Graph.Initializers[slot.Name] =
+                    Tensor.Create(vector.AsSpan<float>().Slice((int)slot.Offset, (int)slot.Count), slot.Dims);
         }
     }
 
@@ -135,7 +138,10 @@ public sealed class Trainer : IDisposable
         {
             var (name, initial) = _graph.State[i];
             if (!tensors.TryGetValue(name, out var tensor) || tensor.ElementCount != initial.Length)
-                throw new InvalidDataException($"'{path}' does not fit the training graph: '{name}' is {tensor?.Shape.ToString() ?? "missing"}, not [{initial.Length}].");
+            {
+                throw new InvalidDataException(
+                    $"'{path}' does not fit this training: '{name}' is {tensor?.Shape.ToString() ?? "missing"}, not [{initial.Length}].");
+            }
             tensor.AsSpan<float>().CopyTo(_sets[0][i].GetTensorMutableDataAsSpan<float>());
         }
         (StepCount, _current) = (count, 0);
@@ -205,7 +211,8 @@ public sealed class Trainer : IDisposable
     {
         var builder = new GraphBuilder("copy");
         foreach (var state in _graph.State)
-            builder.Output(state.Name + TrainingGraph.NextSuffix, builder.Input(state.Name, TensorElementType.Float, [state.Initial.Length]));
+            builder.Output(state.Name + TrainingGraph.NextSuffix,
+                builder.Input(state.Name, TensorElementType.Float, [state.Initial.Length]));
         using var options = SessionOptions.MakeSessionOptionWithCudaProvider(device);
         using var session = new InferenceSession(builder.ToModel().ToBytes(), options);
         using var binding = session.CreateIoBinding();

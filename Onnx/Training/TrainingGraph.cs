@@ -4,7 +4,9 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 namespace Microsoft.ML.Attention.Onnx.Training;
 
 /// <summary>Adds the loss to a graph that is to be trained, with the inputs (labels) and further outputs (metrics) it needs.</summary>
-/// <param name="builder">Extends the graph: <see cref="GraphBuilder.Input"/> adds labels, <see cref="GraphBuilder.Output"/> scalar metrics.</param>
+/// <param name="builder">
+/// Extends the graph: <see cref="GraphBuilder.Input"/> adds labels, <see cref="GraphBuilder.Output"/> scalar metrics.
+/// </param>
 /// <param name="outputs">The outputs of the model by name.</param>
 /// <returns>The scalar that training makes smaller.</returns>
 public delegate Value LossFunction(GraphBuilder builder, IReadOnlyDictionary<string, Value> outputs);
@@ -106,7 +108,8 @@ public sealed class TrainingGraph
         foreach (var input in graph.Inputs)
         {
             if (graph.Info(input).Shape is not { IsStatic: true } shape)
-                throw new ArgumentException($"Input '{input}' has the shape {graph.Info(input).Shape}; give the sizes of all its symbols.", nameof(sizes));
+                throw new ArgumentException($"Input '{input}' has the shape {graph.Info(input).Shape}; give the sizes of all its symbols.",
+                    nameof(sizes));
         }
         GraphSimplifier.Fold(graph);
     }
@@ -130,7 +133,11 @@ public sealed class TrainingGraph
                 Name = node.Name,
                 Inputs = node.Inputs,
                 Outputs = [node.Outputs[0], .. next],
-                Attributes = new() { ["epsilon"] = node.Attributes.Float("epsilon", 1e-5f), ["momentum"] = _options.BatchNormalizationMomentum },
+                Attributes = new()
+                {
+                    ["epsilon"] = node.Attributes.Float("epsilon", 1e-5f),
+                    ["momentum"] = _options.BatchNormalizationMomentum,
+                },
             };
             for (var j = 0; j < 2; j++)
                 renamed.Add((node.Inputs[3 + j], next[j], graph.Initializers[node.Inputs[3 + j]]));
@@ -140,7 +147,13 @@ public sealed class TrainingGraph
         _statistics = ParameterGroup.Slot(renamed.Select(entry => (entry.Name, entry.Tensor)));
         AddState(graph, StatisticsState, Flat(graph, _statistics));
         Cut(graph, StatisticsState, _statistics);
-        graph.Nodes.Add(new() { OpType = "Concat", Inputs = [.. renamed.Select(entry => entry.Next)], Outputs = [StatisticsState + NextSuffix], Attributes = new() { ["axis"] = 0 } });
+        graph.Nodes.Add(new()
+        {
+            OpType = "Concat",
+            Inputs = [.. renamed.Select(entry => entry.Next)],
+            Outputs = [StatisticsState + NextSuffix],
+            Attributes = new() { ["axis"] = 0 },
+        });
         graph.Outputs.Add(StatisticsState + NextSuffix);
     }
 
@@ -187,9 +200,10 @@ public sealed class TrainingGraph
     private void FlattenParameters(Graph graph)
     {
         var used = graph.Nodes.SelectMany(node => node.Inputs).ToHashSet(StringComparer.Ordinal);
-        var parameters = graph.Initializers.Where(pair => used.Contains(pair.Key) && IsParameter(pair.Key, pair.Value) && _options.IsTrainable(pair.Key)).ToArray();
+        var parameters = graph.Initializers
+            .Where(pair => used.Contains(pair.Key) && IsParameter(pair.Key, pair.Value) && _options.IsTrainable(pair.Key)).ToArray();
         if (parameters.Length == 0)
-            throw new ArgumentException("The model has no trainable parameters: no float initialiser of one axis or more passes IsTrainable.");
+            throw new ArgumentException("The model has no trainable parameters: no float initialiser with axes passes IsTrainable.");
         var optimizer = _options.Optimizer;
         var groups = parameters.Select(pair => (Name: pair.Key, Tensor: pair.Value))
             .GroupBy(entry => (
@@ -228,15 +242,17 @@ public sealed class TrainingGraph
         Metrics = [.. graph.Outputs.Except(outputsBefore)];
         foreach (var metric in Metrics)
         {
-            if (graph.Info(metric) is not { Type: TensorElementType.Float, Shape.Rank: 0 })
-                throw new ArgumentException($"The metric '{metric}' is {graph.Info(metric).Type} {graph.Info(metric).Shape}, not a float scalar.", nameof(lossFunction));
+            var info = graph.Info(metric);
+            if (info is not { Type: TensorElementType.Float, Shape.Rank: 0 })
+                throw new ArgumentException($"Metric '{metric}' is {info.Type} {info.Shape}, not a float scalar.", nameof(lossFunction));
         }
         BatchInputs = [.. graph.Inputs.Where(name => !name.StartsWith("training/", StringComparison.Ordinal))];
         builder.Output(LossOutput, loss);
 
         var gradients = Backward.Differentiate(loss, _groups.SelectMany(group => group.Slots).Select(slot => slot.Name));
         using var scope = builder.Scope("update");
-        var flat = _groups.Select(group => builder.Concat(0, [.. group.Slots.Select(slot => gradients.TryGetValue(slot.Name, out var gradient)
+        var flat = _groups.Select(group =>
+            builder.Concat(0, [.. group.Slots.Select(slot => gradients.TryGetValue(slot.Name, out var gradient)
             ? gradient.ReshapeTo(slot.Count)
             : builder.Scalar(0, loss).Expand(builder.Int64(slot.Count)))])).ToArray();
         var scale = _options.Optimizer.ClipNorm is { } limit ? ClipScale(flat, limit) : null;
@@ -266,7 +282,8 @@ public sealed class TrainingGraph
     // As torch.nn.utils.clip_grad_norm_ does.
     private static Value ClipScale(Value[] gradients, float limit)
     {
-        var squares = gradients.Select(gradient => gradient.Reduce("ReduceSumSquare", [0], keepDims: false)).Aggregate((sum, part) => sum + part);
+        var squares = gradients.Select(gradient => gradient.Reduce("ReduceSumSquare", [0], keepDims: false))
+            .Aggregate((sum, part) => sum + part);
         var scale = limit / (squares.Apply("Sqrt") + 1e-6);
         return scale.Builder.Op("Min", [scale, scale.Builder.Scalar(1, scale)]);
     }
@@ -299,12 +316,24 @@ public sealed class TrainingGraph
         graph.Initializers[sizes] = Tensor.Int64([.. slots.Select(slot => slot.Count)]);
         var nodes = new List<Node>
         {
-            new() { OpType = "Split", Name = vector, Inputs = [vector, sizes], Outputs = [.. slots.Select(slot => slot.Dims.Length == 1 ? slot.Name : slot.Name + ".flat")] },
+            new()
+            {
+                OpType = "Split",
+                Name = vector,
+                Inputs = [vector, sizes],
+                Outputs = [.. slots.Select(slot => slot.Dims.Length == 1 ? slot.Name : slot.Name + ".flat")],
+            },
         };
         foreach (var slot in slots.Where(slot => slot.Dims.Length != 1))
         {
             graph.Initializers[slot.Name + ".dims"] = Tensor.Int64(slot.Dims);
-            nodes.Add(new() { OpType = "Reshape", Name = slot.Name, Inputs = [slot.Name + ".flat", slot.Name + ".dims"], Outputs = [slot.Name] });
+            nodes.Add(new()
+            {
+                OpType = "Reshape",
+                Name = slot.Name,
+                Inputs = [slot.Name + ".flat", slot.Name + ".dims"],
+                Outputs = [slot.Name],
+            });
         }
         foreach (var slot in slots)
             graph.Initializers.Remove(slot.Name);

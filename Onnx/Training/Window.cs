@@ -1,6 +1,6 @@
 namespace Microsoft.ML.Attention.Onnx.Training;
 
-/// <summary>How a kernel moves over the spatial axes of [N, C, ...]: the attributes of a convolution or pooling with defaults filled in.</summary>
+/// <summary>How a kernel moves over the spatial axes of [N, C, ...]: a convolution's or pooling's attributes with their defaults.</summary>
 internal sealed class Window
 {
     /// <param name="node">The convolution or pooling.</param>

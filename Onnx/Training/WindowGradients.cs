@@ -3,7 +3,7 @@ namespace Microsoft.ML.Attention.Onnx.Training;
 /// <summary>Gradient rules of pooling.</summary>
 internal static class WindowGradients
 {
-    /// <summary>Averaging is separable: along each axis a window spreads its gradient evenly, which is a product with a constant matrix.</summary>
+    /// <summary>Averaging is separable: along each axis the gradient is a product with a constant matrix that spreads it evenly.</summary>
     public static Value?[] AveragePool(NodeGradient node)
     {
         var window = WindowOf(node);

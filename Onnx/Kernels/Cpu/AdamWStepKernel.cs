@@ -72,10 +72,15 @@ internal sealed unsafe class AdamWStepKernel<TVector, TSimd>(KernelAttributes at
                 var rest = end - i;
                 var g = TSimd.Multiply(Lanes<TVector, TSimd>.Load(Gradient + i, rest), TSimd.Broadcast(GradientScale));
                 var first = TSimd.MultiplyAdd(
-                    g, TSimd.Broadcast(1 - Beta1), TSimd.Multiply(Lanes<TVector, TSimd>.Load(FirstMoment + i, rest), TSimd.Broadcast(Beta1)));
+                    g,
+                    TSimd.Broadcast(1 - Beta1),
+                    TSimd.Multiply(Lanes<TVector, TSimd>.Load(FirstMoment + i, rest), TSimd.Broadcast(Beta1)));
                 var second = TSimd.MultiplyAdd(
-                    TSimd.Multiply(g, g), TSimd.Broadcast(1 - Beta2), TSimd.Multiply(Lanes<TVector, TSimd>.Load(SecondMoment + i, rest), TSimd.Broadcast(Beta2)));
-                var denominator = TSimd.Add(TSimd.SquareRoot(TSimd.Multiply(second, TSimd.Broadcast(SecondCorrection))), TSimd.Broadcast(Epsilon));
+                    TSimd.Multiply(g, g),
+                    TSimd.Broadcast(1 - Beta2),
+                    TSimd.Multiply(Lanes<TVector, TSimd>.Load(SecondMoment + i, rest), TSimd.Broadcast(Beta2)));
+                var deviation = TSimd.SquareRoot(TSimd.Multiply(second, TSimd.Broadcast(SecondCorrection)));
+                var denominator = TSimd.Add(deviation, TSimd.Broadcast(Epsilon));
                 var weights = TSimd.Multiply(Lanes<TVector, TSimd>.Load(Weights + i, rest), TSimd.Broadcast(Keep));
                 weights = TSimd.Subtract(weights, TSimd.Divide(TSimd.Multiply(first, TSimd.Broadcast(Rate)), denominator));
                 Lanes<TVector, TSimd>.Store(weights, NewWeights + i, rest);

@@ -159,7 +159,8 @@ internal sealed unsafe class BatchNormalizationKernel<TVector, TSimd> : IKernel
                 {
                     var g = Lanes<TVector, TSimd>.Load(_call.OutputGrad + start + i, _call.Positions - i);
                     part = TSimd.Add(part, g);
-                    product = TSimd.MultiplyAdd(g, TSimd.Subtract(Lanes<TVector, TSimd>.Load(_call.X + start + i, _call.Positions - i), center), product);
+                    var centered = TSimd.Subtract(Lanes<TVector, TSimd>.Load(_call.X + start + i, _call.Positions - i), center);
+                    product = TSimd.MultiplyAdd(g, centered, product);
                 }
                 sum += TSimd.Sum(part);
                 products += TSimd.Sum(product);
@@ -176,7 +177,8 @@ internal sealed unsafe class BatchNormalizationKernel<TVector, TSimd> : IKernel
                     var rest = _call.Positions - i;
                     var centered = TSimd.Subtract(Lanes<TVector, TSimd>.Load(_call.X + start + i, rest), center);
                     var g = TSimd.Subtract(Lanes<TVector, TSimd>.Load(_call.OutputGrad + start + i, rest), meanGrad);
-                    Lanes<TVector, TSimd>.Store(TSimd.Multiply(TSimd.Subtract(g, TSimd.Multiply(centered, slope)), factor), _call.Result + start + i, rest);
+                    var gradient = TSimd.Multiply(TSimd.Subtract(g, TSimd.Multiply(centered, slope)), factor);
+                    Lanes<TVector, TSimd>.Store(gradient, _call.Result + start + i, rest);
                 }
             }
             if (_call.First != null)

@@ -17,7 +17,13 @@ internal sealed unsafe class GeluGradKernel<TVector, TSimd> : IKernel
         var x = context.Input(1);
         var count = x.Shape.ElementCount;
         var g = context.Input(0).Expect("the shape of x", x.Shape.Dims);
-        var work = new Work { OutputGrad = g.Data<float>(), X = x.Data<float>(), XGrad = context.Output<float>(0, x.Shape.Dims), Count = count };
+        var work = new Work
+        {
+            OutputGrad = g.Data<float>(),
+            X = x.Data<float>(),
+            XGrad = context.Output<float>(0, x.Shape.Dims),
+            Count = count,
+        };
         context.ParallelFor(work, (int)((count + ElementsTogether - 1) / ElementsTogether));
     }
 
@@ -47,7 +53,8 @@ internal sealed unsafe class GeluGradKernel<TVector, TSimd> : IKernel
         private static TVector Slope(TVector x)
         {
             var magnitude = TSimd.CopySign(x, TSimd.Broadcast(1));
-            var t = TSimd.Divide(TSimd.Broadcast(1), TSimd.MultiplyAdd(magnitude, TSimd.Broadcast(0.3275911f * 0.70710678f), TSimd.Broadcast(1)));
+            var one = TSimd.Broadcast(1);
+            var t = TSimd.Divide(one, TSimd.MultiplyAdd(magnitude, TSimd.Broadcast(0.3275911f * 0.70710678f), one));
             var p = TSimd.Broadcast(1.061405429f);
             p = TSimd.MultiplyAdd(p, t, TSimd.Broadcast(-1.453152027f));
             p = TSimd.MultiplyAdd(p, t, TSimd.Broadcast(1.421413741f));

@@ -99,7 +99,8 @@ internal sealed unsafe class GroupedConvWeightGradKernel<TVector, TSimd>(KernelA
             for (var image = 0; image < Batch; image++)
             {
                 Copy(X + ((((long)image * Channels) + channel) * Height * Width), Height, Width, plane + (Top * pitch) + Left, pitch, 1);
-                Copy(OutputGrad + ((((long)image * Outputs) + output) * OutputHeight * OutputWidth), OutputHeight, OutputWidth, gradient, StrideY * pitch, StrideX);
+                var outputs = OutputGrad + ((((long)image * Outputs) + output) * OutputHeight * OutputWidth);
+                Copy(outputs, OutputHeight, OutputWidth, gradient, StrideY * pitch, StrideX);
                 for (var row = 0; row < KernelHeight; row++)
                 {
                     var start = plane + (row * DilationY * pitch);

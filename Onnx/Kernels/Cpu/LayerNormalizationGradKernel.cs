@@ -110,7 +110,8 @@ internal sealed unsafe class LayerNormalizationGradKernel<TVector, TSimd>(Kernel
                 var normalized = TSimd.Multiply(TSimd.Subtract(Lanes<TVector, TSimd>.Load(x + i, rest), mean), inverse);
                 scaledSum = TSimd.Add(scaledSum, scaled);
                 productSum = TSimd.MultiplyAdd(scaled, normalized, productSum);
-                Lanes<TVector, TSimd>.Store(TSimd.MultiplyAdd(gradient, normalized, Lanes<TVector, TSimd>.Load(scaleGrad + i, rest)), scaleGrad + i, rest);
+                var scaleSum = TSimd.MultiplyAdd(gradient, normalized, Lanes<TVector, TSimd>.Load(scaleGrad + i, rest));
+                Lanes<TVector, TSimd>.Store(scaleSum, scaleGrad + i, rest);
                 Lanes<TVector, TSimd>.Store(TSimd.Add(gradient, Lanes<TVector, TSimd>.Load(biasGrad + i, rest)), biasGrad + i, rest);
             }
             var scaledMean = TSimd.Broadcast(TSimd.Sum(scaledSum) / Length);

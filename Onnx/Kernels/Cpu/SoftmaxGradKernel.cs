@@ -78,8 +78,8 @@ internal sealed unsafe class SoftmaxGradKernel<TVector, TSimd>(KernelAttributes 
                 var total = default(TVector);
                 for (long i = 0; i < Length; i++)
                 {
-                    total = TSimd.MultiplyAdd(
-                        Lanes<TVector, TSimd>.Load(OutputGrad + first + (i * Inner), rest), Lanes<TVector, TSimd>.Load(Y + first + (i * Inner), rest), total);
+                    var g = Lanes<TVector, TSimd>.Load(OutputGrad + first + (i * Inner), rest);
+                    total = TSimd.MultiplyAdd(g, Lanes<TVector, TSimd>.Load(Y + first + (i * Inner), rest), total);
                 }
                 for (long i = 0; i < Length; i++)
                     Store(first + (i * Inner), rest, total);

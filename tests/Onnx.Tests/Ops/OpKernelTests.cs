@@ -6,7 +6,8 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Tests;
 
-/// <summary>The kernels of every operator against its definition in standard operators, on the CPU and, where there is one, on a GPU.</summary>
+/// <summary>The kernels of every operator against its definition in standard operators, on the CPU and, where there is one, on a
+/// GPU.</summary>
 public class OpKernelTests
 {
     private static readonly Dictionary<string, Func<Inputs, Value[]>> Cases = new()
@@ -28,7 +29,8 @@ public class OpKernelTests
         ["BatchNormalizationTraining of large planes"] = inputs => BatchNorm(inputs, 2, 3, 57, 61),
         ["BatchNormalizationGrad"] = inputs =>
             BatchNormalizationGrad.Apply(inputs.Next(4, 6, 9, 5), inputs.Next(4, 6, 9, 5), inputs.Next(6), 1e-5f),
-        ["BatchNormalizationGrad of rows"] = inputs => BatchNormalizationGrad.Apply(inputs.Next(37, 3), inputs.Next(37, 3), inputs.Next(3), 1e-5f),
+        ["BatchNormalizationGrad of rows"] = inputs =>
+            BatchNormalizationGrad.Apply(inputs.Next(37, 3), inputs.Next(37, 3), inputs.Next(3), 1e-5f),
         ["GroupedConvWeightGrad 3x3 depthwise"] = inputs => [WeightGrad(inputs, 5, 6, 6, 9, 11, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], 6)],
         ["GroupedConvWeightGrad 5x5 depthwise of small maps"] = inputs =>
             [WeightGrad(inputs, 40, 3, 3, 4, 3, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], 3)],
@@ -39,12 +41,15 @@ public class OpKernelTests
         ["GroupedConvWeightGrad of a dilation"] = inputs => [WeightGrad(inputs, 2, 4, 4, 9, 8, [3, 3], [1, 1], [2, 2], [2, 2, 2, 2], 4)],
         ["GroupedConvWeightGrad of groups"] = inputs => [WeightGrad(inputs, 2, 4, 6, 7, 5, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], 2)],
         ["AdamWStep"] = inputs => AdamWStep.Apply(
-            inputs.Next(1003), inputs.Next(1003), inputs.Next(1003), Gradients.Square(inputs.Next(1003)), inputs.Next(), Gradients.Square(inputs.Next(3)) + 0.5,
+            inputs.Next(1003), inputs.Next(1003), inputs.Next(1003), Gradients.Square(inputs.Next(1003)), inputs.Next(),
+            Gradients.Square(inputs.Next(3)) + 0.5,
             new() { ["beta1"] = 0.9f, ["beta2"] = 0.95f, ["epsilon"] = 1e-3f, ["weight_decay"] = 0.1f, ["learning_rate_scale"] = 0.7f }),
         ["DepthwiseConv 3x3"] = inputs => [Depthwise(inputs, 2, 5, 9, 11, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], bias: true)],
-        ["DepthwiseConv 5x5 of small maps without bias"] = inputs => [Depthwise(inputs, 3, 4, 4, 3, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], bias: false)],
+        ["DepthwiseConv 5x5 of small maps without bias"] = inputs =>
+            [Depthwise(inputs, 3, 4, 4, 3, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], bias: false)],
         ["DepthwiseConv of large maps"] = inputs => [Depthwise(inputs, 2, 3, 56, 61, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], bias: true)],
-        ["DepthwiseConv of strides, dilations and uneven pads"] = inputs => [Depthwise(inputs, 2, 3, 12, 10, [3, 2], [2, 3], [2, 1], [0, 1, 3, 2], bias: true)],
+        ["DepthwiseConv of strides, dilations and uneven pads"] = inputs =>
+            [Depthwise(inputs, 2, 3, 12, 10, [3, 2], [2, 3], [2, 1], [0, 1, 3, 2], bias: true)],
         ["BiLevelRoutingAttention"] = inputs => Routed(inputs, 2, 14, 14, 32, 32, 2, 7, 4),
         ["BiLevelRoutingAttention of uneven regions"] = inputs => Routed(inputs, 1, 13, 18, 8, 12, 2, 4, 3),
         ["BiLevelRoutingAttention of a map below the windows"] = inputs => Routed(inputs, 1, 5, 6, 3, 5, 1, 7, 4),
@@ -104,7 +109,8 @@ public class OpKernelTests
         foreach (var value in expected)
             scale = Math.Max(scale, Math.Abs(value));
         for (var i = 0; i < expected.Length; i++)
-            Assert.True(Math.Abs(expected[i] - actual[i]) <= 2e-5f * scale, $"{what}[{i}]: {actual[i]}, expected {expected[i]} (scale {scale})");
+            Assert.True(Math.Abs(expected[i] - actual[i]) <= 2e-5f * scale,
+                $"{what}[{i}]: {actual[i]}, expected {expected[i]} (scale {scale})");
     }
 
     private static Value[] BatchNorm(Inputs inputs, params long[] dims) =>
@@ -114,13 +120,17 @@ public class OpKernelTests
             3, new() { ["epsilon"] = 1e-5f, ["momentum"] = 0.1f }, AttentionOp.Domain);
 
     private static Value Depthwise(
-        Inputs inputs, long batch, long channels, long height, long width, long[] kernel, long[] strides, long[] dilations, long[] pads, bool bias) =>
+        Inputs inputs, long batch, long channels, long height, long width, long[] kernel, long[] strides, long[] dilations, long[] pads,
+        bool bias) =>
         DepthwiseConv.Apply(
-            inputs.Next(batch, channels, height, width), inputs.Next(channels, 1, kernel[0], kernel[1]), bias ? inputs.Next(channels) : null,
+            inputs.Next(batch, channels, height, width),
+            inputs.Next(channels, 1, kernel[0], kernel[1]),
+            bias ? inputs.Next(channels) : null,
             new() { ["kernel_shape"] = kernel, ["strides"] = strides, ["dilations"] = dilations, ["pads"] = pads, ["group"] = channels });
 
     private static Value WeightGrad(
-        Inputs inputs, long batch, long channels, long outputs, long height, long width, long[] kernel, long[] strides, long[] dilations, long[] pads, long group)
+        Inputs inputs, long batch, long channels, long outputs, long height, long width, long[] kernel, long[] strides, long[] dilations,
+        long[] pads, long group)
     {
         var outputHeight = ((height + pads[0] + pads[2] - (dilations[0] * (kernel[0] - 1)) - 1) / strides[0]) + 1;
         var outputWidth = ((width + pads[1] + pads[3] - (dilations[1] * (kernel[1] - 1)) - 1) / strides[1]) + 1;
@@ -131,13 +141,16 @@ public class OpKernelTests
             AttentionOp.Domain);
     }
 
-    private static Value[] Routed(Inputs inputs, long n, long h, long w, long keyWidth, long valueWidth, int heads, int windows, int topK) =>
-        Routed(inputs.Builder, inputs.Next(n, h, w, keyWidth), inputs.Next(n, h, w, keyWidth), inputs.Next(n, h, w, valueWidth), RoutedAttributes(heads, windows, topK));
+    private static Value[] Routed(Inputs inputs, long n, long h, long w, long keyWidth, long valueWidth, int heads, int windows,
+        int topK) =>
+        Routed(inputs.Builder, inputs.Next(n, h, w, keyWidth), inputs.Next(n, h, w, keyWidth), inputs.Next(n, h, w, valueWidth),
+            RoutedAttributes(heads, windows, topK));
 
     private static Value[] Routed(GraphBuilder builder, Value query, Value key, Value value, Attributes attributes) =>
         builder.Ops(nameof(BiLevelRoutingAttention), [query, key, value], 3, attributes, AttentionOp.Domain);
 
-    private static Value[] RoutedGrad(Inputs inputs, long n, long h, long w, long keyWidth, long valueWidth, int heads, int windows, int topK)
+    private static Value[] RoutedGrad(Inputs inputs, long n, long h, long w, long keyWidth, long valueWidth, int heads, int windows,
+        int topK)
     {
         var (query, key, value) = (inputs.Next(n, h, w, keyWidth), inputs.Next(n, h, w, keyWidth), inputs.Next(n, h, w, valueWidth));
         var forward = Routed(inputs.Builder, query, key, value, RoutedAttributes(heads, windows, topK));

@@ -44,14 +44,15 @@ internal static class GradientCheck
         return ReferenceArray.Build(dims, TensorElementType.Double, _ => (float)(low + ((high - low) * random.NextDouble())));
     }
 
-    public static ReferenceArray Integers(int[] dims, params int[] values) => new(Array.ConvertAll(values, x => (double)x), dims, TensorElementType.Int64);
+    public static ReferenceArray Integers(int[] dims, params int[] values) =>
+        new(Array.ConvertAll(values, x => (double)x), dims, TensorElementType.Int64);
 
     // The loss is the sum of all outputs, each element with a weight of its own.
     private static OnnxModel Build(Func<Value[], Value[]> build, ReferenceArray[] inputs, TensorElementType type)
     {
         var builder = new GraphBuilder();
         var values = inputs.Select((input, i) =>
-            builder.Input($"x{i}", input.IsInteger ? TensorElementType.Int64 : type, Shape.Of([.. input.Dims.Select(dim => (long)dim)]))).ToArray();
+            builder.Input($"x{i}", input.IsInteger ? input.Type : type, Shape.Of([.. input.Dims.Select(dim => (long)dim)]))).ToArray();
         var outputs = build(values);
         Value? loss = null;
         for (var i = 0; i < outputs.Length; i++)
@@ -87,7 +88,8 @@ internal static class GradientCheck
         {
             var data = (double[])inputs[name].Data.Clone();
             data[element] += change;
-            return ReferenceEvaluator.Run(forward, new Dictionary<string, ReferenceArray>(inputs) { [name] = inputs[name] with { Data = data } })["loss"].Data[0];
+            var moved = new Dictionary<string, ReferenceArray>(inputs) { [name] = inputs[name] with { Data = data } };
+            return ReferenceEvaluator.Run(forward, moved)["loss"].Data[0];
         }
     }
 
@@ -99,7 +101,8 @@ internal static class GradientCheck
         return graph;
     }
 
-    private static void CompareWithOnnxRuntime(OnnxModel model, Dictionary<string, ReferenceArray> inputs, Dictionary<string, ReferenceArray> expected)
+    private static void CompareWithOnnxRuntime(
+        OnnxModel model, Dictionary<string, ReferenceArray> inputs, Dictionary<string, ReferenceArray> expected)
     {
         var tensors = inputs.ToDictionary(pair => pair.Key, pair => pair.Value.IsInteger
             ? Tensor.Create<long>(Array.ConvertAll(pair.Value.Data, x => (long)x), [.. pair.Value.Dims.Select(dim => (long)dim)])
@@ -110,7 +113,8 @@ internal static class GradientCheck
             Assert.Equal(expected[name].Dims, actual.Dims);
             var scale = Math.Max(1, expected[name].Data.Max(Math.Abs));
             for (var i = 0; i < actual.Data.Length; i++)
-                Assert.True(Math.Abs(actual.Data[i] - expected[name].Data[i]) <= 2e-5 * scale, $"ONNX Runtime computes {actual.Data[i]} for {name}[{i}], the reference is {expected[name].Data[i]}");
+                Assert.True(Math.Abs(actual.Data[i] - expected[name].Data[i]) <= 2e-5 * scale,
+                    $"ONNX Runtime computes {actual.Data[i]} for {name}[{i}], the reference is {expected[name].Data[i]}");
         }
     }
 }

@@ -67,7 +67,8 @@ public class GradientTests
     public void Gelu_by_tanh() => Verify(x => [x[0].Builder.Op("Gelu", [x[0]], new() { ["approximate"] = "tanh" })], [Random(1, 3, 5)]);
 
     [Fact]
-    public void Clip() => Verify(x => [x[0].Builder.Op("Clip", [x[0], x[0].Builder.Scalar(-0.5, x[0]), x[0].Builder.Scalar(0.4, x[0])])], [Random(1, 20)]);
+    public void Clip() => Verify(x => [x[0].Builder.Op("Clip", [x[0], x[0].Builder.Scalar(-0.5, x[0]), x[0].Builder.Scalar(0.4, x[0])])],
+        [Random(1, 20)]);
 
     [Theory]
     [InlineData("Add")]
@@ -90,24 +91,28 @@ public class GradientTests
     [Fact]
     public void Several_summands()
     {
-        Verify(x => [x[0].Builder.Op("Sum", x), x[0].Builder.Op("Mean", x), x[0].Builder.Op("Max", x)], [Random(1, 2, 3), Random(2, 3), Random(3, 2, 1)]);
+        Verify(x => [x[0].Builder.Op("Sum", x), x[0].Builder.Op("Mean", x), x[0].Builder.Op("Max", x)],
+            [Random(1, 2, 3), Random(2, 3), Random(3, 2, 1)]);
     }
 
     [Fact]
     public void Power()
     {
         Verify(x => [x[0].Builder.Op("Pow", [x[0], x[1]])], [Uniform(1, 0.5, 2, 2, 3), Random(2, 3)]);
-        Verify(x => [x[0].Builder.Op("Pow", [x[0], x[0].Builder.Scalar(2, x[0])]), x[0].Builder.Op("Pow", [x[0], x[0].Builder.Scalar(3, x[0])])], [Random(1, 2, 3)]);
+        Verify(x => [x[0].Builder.Op("Pow", [x[0], x[0].Builder.Scalar(2, x[0])]),
+            x[0].Builder.Op("Pow", [x[0], x[0].Builder.Scalar(3, x[0])])], [Random(1, 2, 3)]);
     }
 
     [Fact]
     public void ParametricRelu() => Verify(x => [x[0].Builder.Op("PRelu", [x[0], x[1]])], [Random(1, 2, 3, 4), Random(2, 3, 1)]);
 
     [Fact]
-    public void Choice() => Verify(x => [Gradients.IsPositive(x[2] + x[0]).Where(x[0], x[1]) + x[2]], [Random(1, 2, 3), Random(2, 3), Random(3, 2, 1)]);
+    public void Choice() => Verify(x => [Gradients.IsPositive(x[2] + x[0]).Where(x[0], x[1]) + x[2]],
+        [Random(1, 2, 3), Random(2, 3), Random(3, 2, 1)]);
 
     [Fact]
-    public void A_value_used_often_gets_the_sum() => Verify(x => [(x[0] * x[0]) + x[0].Apply("Sin"), x[0] * x[1] * x[0]], [Random(1, 2, 3), Random(2, 3)]);
+    public void A_value_used_often_gets_the_sum() =>
+        Verify(x => [(x[0] * x[0]) + x[0].Apply("Sin"), x[0] * x[1] * x[0]], [Random(1, 2, 3), Random(2, 3)]);
 
     [Fact]
     public void Integers_and_comparisons_stop_the_gradient()
@@ -173,12 +178,17 @@ public class GradientTests
     [Fact]
     public void Convolution_of_odd_shapes()
     {
-        Verify(x => [x[0].Builder.Op("Conv", x, new() { ["pads"] = new[] { 0, 2, 1, 1 }, ["strides"] = new[] { 2, 3 } })], [Random(1, 1, 2, 7, 5), Random(2, 3, 2, 3, 2)]);
+        Verify(x => [x[0].Builder.Op("Conv", x, new() { ["pads"] = new[] { 0, 2, 1, 1 }, ["strides"] = new[] { 2, 3 } })],
+            [Random(1, 1, 2, 7, 5), Random(2, 3, 2, 3, 2)]);
         Verify(x => [x[0].Builder.Op("Conv", x, new() { ["strides"] = new[] { 3, 2 } })], [Random(1, 1, 2, 8, 5), Random(2, 3, 2, 3, 2)]);
-        Verify(x => [x[0].Builder.Op("Conv", x, new() { ["auto_pad"] = "SAME_UPPER", ["strides"] = new[] { 2, 2 } })], [Random(1, 1, 2, 7, 6), Random(2, 3, 2, 3, 3)]);
-        Verify(x => [x[0].Builder.Op("Conv", x, new() { ["pads"] = new[] { 4, 4 } })], [Random(1, 2, 3, 9), Random(2, 4, 3, 3), Random(3, 4)]);
-        Verify(x => [x[0].Builder.Op("Conv", x, new() { ["pads"] = new[] { 1, 1 }, ["group"] = 3, ["strides"] = new[] { 2 } })], [Random(1, 2, 3, 9), Random(2, 3, 1, 3)]);
-        Verify(x => [x[0].Builder.Op("Conv", x, new() { ["pads"] = new[] { 0, 1, 1, 0, 1, 1 } })], [Random(1, 1, 2, 3, 4, 3), Random(2, 2, 2, 2, 3, 3)]);
+        Verify(x => [x[0].Builder.Op("Conv", x, new() { ["auto_pad"] = "SAME_UPPER", ["strides"] = new[] { 2, 2 } })],
+            [Random(1, 1, 2, 7, 6), Random(2, 3, 2, 3, 3)]);
+        Verify(x => [x[0].Builder.Op("Conv", x, new() { ["pads"] = new[] { 4, 4 } })],
+            [Random(1, 2, 3, 9), Random(2, 4, 3, 3), Random(3, 4)]);
+        Verify(x => [x[0].Builder.Op("Conv", x, new() { ["pads"] = new[] { 1, 1 }, ["group"] = 3, ["strides"] = new[] { 2 } })],
+            [Random(1, 2, 3, 9), Random(2, 3, 1, 3)]);
+        Verify(x => [x[0].Builder.Op("Conv", x, new() { ["pads"] = new[] { 0, 1, 1, 0, 1, 1 } })],
+            [Random(1, 1, 2, 3, 4, 3), Random(2, 2, 2, 2, 3, 3)]);
     }
 
     [Theory]
@@ -201,12 +211,16 @@ public class GradientTests
         foreach (var op in new[] { "MaxPool", "AveragePool" })
         {
             Verify(pool(op, new() { ["kernel_shape"] = new[] { 2, 2 }, ["strides"] = new[] { 2, 2 } }), input);
-            Verify(pool(op, new() { ["kernel_shape"] = new[] { 3, 3 }, ["strides"] = new[] { 2, 1 }, ["pads"] = new[] { 1, 1, 1, 1 } }), input);
+            Verify(pool(op, new() { ["kernel_shape"] = new[] { 3, 3 }, ["strides"] = new[] { 2, 1 }, ["pads"] = new[] { 1, 1, 1, 1 } }),
+                input);
             Verify(pool(op, new() { ["kernel_shape"] = new[] { 3, 2 }, ["strides"] = new[] { 2, 2 }, ["ceil_mode"] = 1 }), input);
-            Verify(pool(op, new() { ["kernel_shape"] = new[] { 3 }, ["strides"] = new[] { 2 }, ["pads"] = new[] { 1, 0 } }), [Random(2, 2, 3, 8)]);
+            Verify(pool(op, new() { ["kernel_shape"] = new[] { 3 }, ["strides"] = new[] { 2 }, ["pads"] = new[] { 1, 0 } }),
+                [Random(2, 2, 3, 8)]);
         }
-        Verify(pool("AveragePool", new() { ["kernel_shape"] = new[] { 3, 3 }, ["strides"] = new[] { 2, 2 }, ["pads"] = new[] { 1, 1, 1, 1 }, ["count_include_pad"] = 1 }), input);
-        Verify(pool("AveragePool", new() { ["kernel_shape"] = new[] { 3, 3 }, ["strides"] = new[] { 2, 2 }, ["auto_pad"] = "SAME_LOWER" }), input);
+        Verify(pool("AveragePool", new() { ["kernel_shape"] = new[] { 3, 3 }, ["strides"] = new[] { 2, 2 },
+            ["pads"] = new[] { 1, 1, 1, 1 }, ["count_include_pad"] = 1 }), input);
+        Verify(pool("AveragePool", new() { ["kernel_shape"] = new[] { 3, 3 }, ["strides"] = new[] { 2, 2 }, ["auto_pad"] = "SAME_LOWER" }),
+            input);
         Verify(pool("GlobalAveragePool", []), input);
         Verify(pool("GlobalMaxPool", []), input);
     }
@@ -246,12 +260,14 @@ public class GradientTests
     [InlineData(0, 1)]
     [InlineData(1, 1)]
     public void CumulativeSum(int exclusive, int reverse) => Verify(
-        x => [x[0].Builder.Op("CumSum", [x[0], x[0].Builder.Constant(Tensor.Scalar(1L))], new() { ["exclusive"] = exclusive, ["reverse"] = reverse })], [Random(1, 2, 4, 3)]);
+        x => [x[0].Builder.Op("CumSum", [x[0], x[0].Builder.Constant(Tensor.Scalar(1L))],
+            new() { ["exclusive"] = exclusive, ["reverse"] = reverse })], [Random(1, 2, 4, 3)]);
 
     [Fact]
     public void Shapes_and_orders()
     {
-        Verify(x => [x[0].Reshape(4, -1), x[0].Transpose(2, 0, 1), x[0].Builder.Op("Transpose", x), x[0].Unsqueeze(0, 2), x[0].Builder.Op("Flatten", x, new() { ["axis"] = 2 })], [Random(1, 2, 3, 4)]);
+        Verify(x => [x[0].Reshape(4, -1), x[0].Transpose(2, 0, 1), x[0].Builder.Op("Transpose", x), x[0].Unsqueeze(0, 2),
+            x[0].Builder.Op("Flatten", x, new() { ["axis"] = 2 })], [Random(1, 2, 3, 4)]);
         Verify(x => [x[0].Squeeze(1), x[0].Builder.Op("Squeeze", x)], [Random(1, 2, 1, 3, 1)]);
         Verify(x => [x[0].Builder.Op("SpaceToDepth", x, new() { ["blocksize"] = 2 })], [Random(1, 1, 3, 4, 6)]);
         foreach (var mode in new[] { "DCR", "CRD" })
@@ -270,7 +286,8 @@ public class GradientTests
 
     [Fact]
     public void Slicing_several_axes() => Verify(
-        x => [x[0].Builder.Op("Slice", [x[0], x[0].Builder.Int64(1, -1), x[0].Builder.Int64(5, -100), x[0].Builder.Int64(0, 2), x[0].Builder.Int64(2, -2)])], [Random(1, 6, 2, 5)]);
+        x => [x[0].Builder.Op("Slice", [x[0], x[0].Builder.Int64(1, -1), x[0].Builder.Int64(5, -100), x[0].Builder.Int64(0, 2),
+            x[0].Builder.Int64(2, -2)])], [Random(1, 6, 2, 5)]);
 
     [Fact]
     public void Joins_and_parts()
@@ -289,7 +306,8 @@ public class GradientTests
         Verify(x => [x[0].Pad(0, 1, 2, 0, 2, 0)], [Random(1, 2, 3, 4)]);
         Verify(x => [x[0].Pad(0, -1, 2, 0, 2, -1)], [Random(1, 2, 3, 4)]);
         foreach (var mode in new[] { "reflect", "edge", "wrap" })
-            Verify(x => [x[0].Builder.Op("Pad", [x[0], x[0].Builder.Int64(0, 2, 1, 0, 1, 2)], new() { ["mode"] = mode })], [Random(1, 2, 3, 4)]);
+            Verify(x => [x[0].Builder.Op("Pad", [x[0], x[0].Builder.Int64(0, 2, 1, 0, 1, 2)], new() { ["mode"] = mode })],
+                [Random(1, 2, 3, 4)]);
     }
 
     [Fact]
@@ -309,8 +327,10 @@ public class GradientTests
     public void Scattering(string reduction, int[] indices)
     {
         Attributes attributes = new() { ["reduction"] = reduction };
-        Verify(x => [x[0].Builder.Op("ScatterElements", [x[0], x[2], x[1]], new() { ["reduction"] = reduction, ["axis"] = 1 })], [Random(1, 2, 4), Random(2, 2, 2), Integers([2, 2], indices)]);
-        Verify(x => [x[0].Builder.Op("ScatterND", [x[0], x[2], x[1]], attributes)], [Random(1, 4, 3), Random(2, 4, 3), Integers([4, 1], indices)]);
+        Verify(x => [x[0].Builder.Op("ScatterElements", [x[0], x[2], x[1]], new() { ["reduction"] = reduction, ["axis"] = 1 })],
+            [Random(1, 2, 4), Random(2, 2, 2), Integers([2, 2], indices)]);
+        Verify(x => [x[0].Builder.Op("ScatterND", [x[0], x[2], x[1]], attributes)],
+            [Random(1, 4, 3), Random(2, 4, 3), Integers([4, 1], indices)]);
     }
 
     [Fact]
@@ -330,12 +350,14 @@ public class GradientTests
             attributes["nearest_mode"] = "floor";
         foreach (var sizes in new long[][] { [1, 2, 8, 10], [1, 2, 3, 7] })
             Verify(x => [x[0].Builder.Op("Resize", [x[0], null, null, x[0].Builder.Int64(sizes)], attributes)], [Random(1, 1, 2, 4, 5)]);
-        Verify(x => [x[0].Builder.Op("Resize", [x[0], null, x[0].Builder.Constant(Tensor.Create<float>([1, 1, 2, 1.7f], 4))], attributes)], [Random(1, 1, 2, 4, 5)]);
+        Verify(x => [x[0].Builder.Op("Resize", [x[0], null, x[0].Builder.Constant(Tensor.Create<float>([1, 1, 2, 1.7f], 4))], attributes)],
+            [Random(1, 1, 2, 4, 5)]);
     }
 
     [Fact]
     public void Resizing_with_antialiasing() => Verify(
-        x => [x[0].Builder.Op("Resize", [x[0], null, null, x[0].Builder.Int64(1, 2, 3, 4)], new() { ["mode"] = "linear", ["antialias"] = 1 })], [Random(1, 1, 2, 7, 9)]);
+        x => [x[0].Builder.Op("Resize", [x[0], null, null, x[0].Builder.Int64(1, 2, 3, 4)],
+            new() { ["mode"] = "linear", ["antialias"] = 1 })], [Random(1, 1, 2, 7, 9)]);
 
     [Theory]
     [InlineData(-1)]
@@ -351,16 +373,19 @@ public class GradientTests
     {
         Verify(x => [x[0].LayerNormalization(x[1], x[2], 1e-5f)], [Random(1, 2, 3, 5), Random(2, 5), Random(3, 5)]);
         Verify(x => [x[0].Builder.Op("LayerNormalization", x, new() { ["axis"] = 1 })], [Random(1, 2, 3, 5), Random(2, 3, 5)]);
-        Verify(x => [x[0].Builder.Op("BatchNormalization", [.. x, Filled(x[0], 0.3, 3), Filled(x[0], 1.7, 3)])], [Random(1, 2, 3, 4, 5), Random(2, 3), Random(3, 3)]);
+        Verify(x => [x[0].Builder.Op("BatchNormalization", [.. x, Filled(x[0], 0.3, 3), Filled(x[0], 1.7, 3)])],
+            [Random(1, 2, 3, 4, 5), Random(2, 3), Random(3, 3)]);
         Verify(x => [x[0].Builder.Op("InstanceNormalization", x)], [Random(1, 2, 3, 4, 5), Random(2, 3), Random(3, 3)]);
-        Verify(x => [x[0].Builder.Op("GroupNormalization", x, new() { ["num_groups"] = 2 })], [Random(1, 2, 4, 3, 2), Random(2, 2), Random(3, 2)]);
+        Verify(x => [x[0].Builder.Op("GroupNormalization", x, new() { ["num_groups"] = 2 })],
+            [Random(1, 2, 4, 3, 2), Random(2, 2), Random(3, 2)]);
         foreach (var p in new[] { 1, 2 })
             Verify(x => [x[0].Builder.Op("LpNormalization", x, new() { ["p"] = p, ["axis"] = 1 })], [Random(1, 2, 3, 4)]);
     }
 
     [Fact]
     public void BatchNormalization_by_statistics_of_the_batch() => Verify(
-        x => [x[0].Builder.Ops("BatchNormalizationTraining", [.. x, Filled(x[0], 0, 2), Filled(x[0], 1, 2)], 3, new() { ["epsilon"] = 1e-3f, ["momentum"] = 0.1f }, AttentionOp.Domain)[0]],
+        x => [x[0].Builder.Ops("BatchNormalizationTraining", [.. x, Filled(x[0], 0, 2), Filled(x[0], 1, 2)], 3,
+            new() { ["epsilon"] = 1e-3f, ["momentum"] = 0.1f }, AttentionOp.Domain)[0]],
         [Random(1, 3, 2, 4, 3), Random(2, 2), Random(3, 2)]);
 
     [Theory]

@@ -125,14 +125,22 @@ internal static partial class ReferenceEvaluator
                 if (mode == "constant" && (at < 0 || at >= size))
                     return fill;
                 while (at < 0 || at >= size)
-                    at = mode switch { "edge" => Math.Clamp(at, 0, size - 1), "wrap" => at < 0 ? at + size : at - size, _ => at < 0 ? -at : (2 * (size - 1)) - at };
+                {
+                    at = mode switch
+                    {
+                        "edge" => Math.Clamp(at, 0, size - 1),
+                        "wrap" => at < 0 ? at + size : at - size,
+                        _ => at < 0 ? -at : (2 * (size - 1)) - at,
+                    };
+                }
                 source[axis] = at;
             }
             return x[source];
         });
     }
 
-    private static ReferenceArray Expand(ReferenceArray x, int[] dims) => ReferenceArray.Build(BroadcastDims(x.Dims, dims), x.Type, x.Broadcast);
+    private static ReferenceArray Expand(ReferenceArray x, int[] dims) =>
+        ReferenceArray.Build(BroadcastDims(x.Dims, dims), x.Type, x.Broadcast);
 
     private static ReferenceArray Tile(ReferenceArray x, int[] repeats) =>
         Pick(x, [.. x.Dims.Zip(repeats, (dim, repeat) => dim * repeat)], (index, source) =>
@@ -227,7 +235,8 @@ internal static partial class ReferenceEvaluator
         var x = call[0];
         var k = call.Has(1) ? (int)call[1].Data[0] : 0;
         var upper = call.Attributes.Int("upper", 1) != 0;
-        return ReferenceArray.Build(x.Dims, x.Type, index => (upper ? index[^1] - index[^2] >= k : index[^1] - index[^2] <= k) ? x[index] : 0);
+        return ReferenceArray.Build(x.Dims, x.Type, index =>
+            (upper ? index[^1] - index[^2] >= k : index[^1] - index[^2] <= k) ? x[index] : 0);
     }
 
     private static ReferenceArray Blocks(Call call)

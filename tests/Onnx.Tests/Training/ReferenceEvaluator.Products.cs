@@ -51,7 +51,8 @@ internal static partial class ReferenceEvaluator
         var sides = call.Attributes.String("equation", "").Replace(" ", "").Split("->");
         var terms = sides[0].Split(',');
         var labels = (sides[1] + string.Concat(terms)).Distinct().ToArray();
-        var sizes = labels.Select(label => call.Inputs.Zip(terms).First(pair => pair.Second.Contains(label)) is var (input, term) ? input!.Dims[term.IndexOf(label)] : 0).ToArray();
+        var sizes = labels.Select(label => call.Inputs.Zip(terms).First(pair => pair.Second.Contains(label)) is var (input, term)
+            ? input!.Dims[term.IndexOf(label)] : 0).ToArray();
         var result = ReferenceArray.Zeros([.. sides[1].Select(label => sizes[Array.IndexOf(labels, label)])]);
         foreach (var index in ReferenceArray.Indices(sizes))
         {
@@ -154,7 +155,8 @@ internal static partial class ReferenceEvaluator
             (strides[i] * (x.Dims[i + 2] - 1)) + extra[i] + ((kernel[i] - 1) * dilations[i]) + 1 - pads[i] - pads[i + rank]).ToArray();
         var places = new Places(call, size, kernel, x.Dims[2..]);
         var perGroup = x.Dims[1] / group;
-        var result = ReferenceArray.Build([x.Dims[0], weight.Dims[1] * group, .. size], x.Type, index => call.Has(2) ? call[2].Data[index[1]] : 0);
+        var result = ReferenceArray.Build([x.Dims[0], weight.Dims[1] * group, .. size], x.Type, index =>
+            call.Has(2) ? call[2].Data[index[1]] : 0);
         foreach (var index in ReferenceArray.Indices(x.Dims))
         {
             foreach (var tap in ReferenceArray.Indices(kernel))
@@ -243,7 +245,7 @@ internal static partial class ReferenceEvaluator
             switch (attributes.String("mode", "nearest"))
             {
                 case "nearest":
-                    return Element((int)(attributes.String("nearest_mode", "round_prefer_floor") == "floor" ? Math.Floor(at) : Math.Ceiling(at - 0.5)));
+                    return Element(attributes.String("nearest_mode", "round_prefer_floor") == "floor" ? low : (int)Math.Ceiling(at - 0.5));
                 case "linear" when attributes.Int("antialias", 0) == 0:
                     return ((1 - t) * Element(low)) + (t * Element(low + 1));
                 case "linear":
@@ -258,7 +260,8 @@ internal static partial class ReferenceEvaluator
                     double a = attributes.Float("cubic_coeff_a", -0.75f);
                     double Near(double d) => (((a + 2) * d * d * d) - ((a + 3) * d * d)) + 1;
                     double Far(double d) => (a * d * d * d) - (5 * a * d * d) + (8 * a * d) - (4 * a);
-                    return (Far(1 + t) * Element(low - 1)) + (Near(t) * Element(low)) + (Near(1 - t) * Element(low + 1)) + (Far(2 - t) * Element(low + 2));
+                    return (Far(1 + t) * Element(low - 1)) + (Near(t) * Element(low)) + (Near(1 - t) * Element(low + 1))
+                        + (Far(2 - t) * Element(low + 2));
             }
         });
     }

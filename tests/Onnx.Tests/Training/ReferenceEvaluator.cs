@@ -63,7 +63,8 @@ internal static partial class ReferenceEvaluator
         {
             case "Constant": return [Constant(attributes)];
             case "ConstantOfShape": return [ConstantOfShape(call)];
-            case "Mean": return [Scale(call.Inputs.Skip(1).Aggregate(call[0], (x, y) => Elementwise(x, y!, (a, b) => a + b)), 1.0 / call.Inputs.Length)];
+            case "Mean": return [Scale(call.Inputs.Skip(1).Aggregate(call[0], (x, y) => Elementwise(x, y!, (a, b) => a + b)),
+                1.0 / call.Inputs.Length)];
             case "Clip": return [Clip(call)];
             case "Where": return [Where(call[0], call[1], call[2])];
             case "Cast": return [Cast(call[0], (TensorElementType)attributes.Int("to"))];
@@ -212,14 +213,16 @@ internal static partial class ReferenceEvaluator
         return dims;
     }
 
-    private static ReferenceArray Elementwise(ReferenceArray left, ReferenceArray right, Func<double, double, double> f, bool isPredicate = false) =>
+    private static ReferenceArray Elementwise(ReferenceArray left, ReferenceArray right, Func<double, double, double> f,
+        bool isPredicate = false) =>
         ReferenceArray.Build(BroadcastDims(left.Dims, right.Dims), isPredicate ? TensorElementType.Bool : left.Type, index =>
         {
             var result = f(left.Broadcast(index), right.Broadcast(index));
             return left.IsInteger && !isPredicate ? Math.Truncate(result) : result;
         });
 
-    private static ReferenceArray Scale(ReferenceArray x, double factor) => x with { Data = Array.ConvertAll(x.Data, value => value * factor) };
+    private static ReferenceArray Scale(ReferenceArray x, double factor) =>
+        x with { Data = Array.ConvertAll(x.Data, value => value * factor) };
 
     private static ReferenceArray Clip(Call call)
     {
@@ -235,7 +238,8 @@ internal static partial class ReferenceEvaluator
     private static ReferenceArray Cast(ReferenceArray x, TensorElementType type) =>
         new(type is TensorElementType.Int64 or TensorElementType.Int32 ? Array.ConvertAll(x.Data, Math.Truncate) : x.Data, x.Dims, type);
 
-    private static ReferenceArray Int64(params int[] values) => new(Array.ConvertAll(values, x => (double)x), [values.Length], TensorElementType.Int64);
+    private static ReferenceArray Int64(params int[] values) =>
+        new(Array.ConvertAll(values, x => (double)x), [values.Length], TensorElementType.Int64);
 
     private static ReferenceArray Constant(Attributes attributes)
     {
@@ -252,7 +256,8 @@ internal static partial class ReferenceEvaluator
 
     private static ReferenceArray ConstantOfShape(Call call)
     {
-        var fill = call.Attributes.Contains("value") ? ReferenceArray.Of((Tensor)call.Attributes["value"]) : new([0], [1], TensorElementType.Float);
+        var fill = call.Attributes.Contains("value") ? ReferenceArray.Of((Tensor)call.Attributes["value"])
+            : new([0], [1], TensorElementType.Float);
         return ReferenceArray.Build(call.Ints("", 0)!, fill.Type, _ => fill.Data[0]);
     }
 
@@ -336,7 +341,10 @@ internal static partial class ReferenceEvaluator
         perChannel[0] = x.Dims[1];
         var normalized = call.Attributes.Int("training_mode", 0) != 0
             ? Normalized(x, [0, .. Enumerable.Range(2, x.Rank - 2)], epsilon)
-            : Elementwise(Elementwise(x, call[3].Reshape(perChannel), (a, b) => a - b), call[4].Reshape(perChannel), (a, b) => a / Math.Sqrt(b + epsilon));
+            : Elementwise(
+                Elementwise(x, call[3].Reshape(perChannel), (a, b) => a - b),
+                call[4].Reshape(perChannel),
+                (a, b) => a / Math.Sqrt(b + epsilon));
         return Affine(normalized, call[1].Reshape(perChannel), call[2].Reshape(perChannel));
     }
 
@@ -346,7 +354,8 @@ internal static partial class ReferenceEvaluator
         var x = call[0];
         int[] split = [x.Dims[0], groups, x.Dims[1] / groups, ReferenceArray.Count(x.Dims[2..])];
         int[] scale = [groups, call[1].Data.Length / groups, 1];
-        return Affine(Normalized(x.Reshape(split), [2, 3], call.Attributes.Float("epsilon", 1e-5f)), call[1].Reshape(scale), call[2].Reshape(scale)).Reshape(x.Dims);
+        return Affine(Normalized(x.Reshape(split), [2, 3], call.Attributes.Float("epsilon", 1e-5f)), call[1].Reshape(scale),
+            call[2].Reshape(scale)).Reshape(x.Dims);
     }
 
     private static ReferenceArray Normalized(ReferenceArray x, int[] axes, double epsilon)

@@ -71,8 +71,10 @@ public class TrainerTests
     {
         var builder = new GraphBuilder();
         var x = builder.Input("x", TensorElementType.Float, ["N", 2]);
-        var hidden = (x.MatMul(builder.Initializer("0.weight", Noisy(1, 2, 16))) + builder.Initializer("0.bias", Noisy(2, 16))).Apply("Tanh");
-        builder.Output("logits", hidden.MatMul(builder.Initializer("1.weight", Noisy(3, 16, 2))) + builder.Initializer("1.bias", Noisy(4, 2)));
+        var hidden = (x.MatMul(builder.Initializer("0.weight", Noisy(1, 2, 16)))
+            + builder.Initializer("0.bias", Noisy(2, 16))).Apply("Tanh");
+        builder.Output("logits", hidden.MatMul(builder.Initializer("1.weight", Noisy(3, 16, 2)))
+            + builder.Initializer("1.bias", Noisy(4, 2)));
         using var trainer = new Trainer(Classifier(builder.ToModel(), 4, new AdamW { WeightDecay = 0 }, smoothing: 0));
         new float[] { 0, 0, 0, 1, 1, 0, 1, 1 }.CopyTo(trainer.Input<float>("x"));
         new long[] { 0, 1, 1, 0 }.CopyTo(trainer.Input<long>("labels"));
@@ -92,7 +94,8 @@ public class TrainerTests
 
         // In inference the trained model tells the classes apart, too: the running statistics have followed.
         var model = trainer.Export();
-        var logits = SessionRunner.Run(model, new Dictionary<string, Tensor> { ["x"] = Tensor.Create(Pictures(0), 8, 3, 8, 8) })["logits"].AsSpan<float>();
+        var inputs = new Dictionary<string, Tensor> { ["x"] = Tensor.Create<float>(Pictures(0), 8, 3, 8, 8) };
+        var logits = SessionRunner.Run(model, inputs)["logits"].AsSpan<float>();
         for (var i = 0; i < 8; i++)
             Assert.Equal(i % 2, logits[2 * i] > logits[(2 * i) + 1] ? 0 : 1);
     }
@@ -142,11 +145,13 @@ public class TrainerTests
     public void Frozen_parameters_stay()
     {
         var model = ConvolutionAndAttention();
-        var graph = TrainingGraph.Build(model, Sizes(8), CrossEntropy(8, 0), new() { IsTrainable = name => name.StartsWith("head", StringComparison.Ordinal), FreezeBatchNormalization = true });
+        var graph = TrainingGraph.Build(model, Sizes(8), CrossEntropy(8, 0),
+            new() { IsTrainable = name => name.StartsWith("head", StringComparison.Ordinal), FreezeBatchNormalization = true });
         using var trainer = new Trainer(graph);
         Train(trainer, 2);
         foreach (var (name, tensor) in trainer.Export().Graph.Initializers)
-            Assert.Equal(!name.StartsWith("head", StringComparison.Ordinal), tensor.Data.Span.SequenceEqual(model.Graph.Initializers[name].Data.Span));
+            Assert.Equal(!name.StartsWith("head", StringComparison.Ordinal),
+                tensor.Data.Span.SequenceEqual(model.Graph.Initializers[name].Data.Span));
     }
 
     [Fact]
@@ -154,7 +159,8 @@ public class TrainerTests
     {
         var builder = new GraphBuilder();
         var x = builder.Input("x", TensorElementType.Float, ["N", 3, 8, 8]);
-        var features = builder.Op("ReduceMean", [x.Conv2d(builder.Initializer("weight", Noisy(1, 4, 3, 3, 3)), null)], new() { ["axes"] = new[] { 2, 3 }, ["keepdims"] = 0 });
+        var features = builder.Op("ReduceMean", [x.Conv2d(builder.Initializer("weight", Noisy(1, 4, 3, 3, 3)), null)],
+            new() { ["axes"] = new[] { 2, 3 }, ["keepdims"] = 0 });
         var parts = builder.Ops("Split", [features], 2, new() { ["axis"] = 1 });
         var shift = builder.Op("Constant", [], new() { ["value"] = Vector([0.5f, -0.5f]) });
         builder.Output("logits", parts[0] - parts[1] + shift);
@@ -175,8 +181,10 @@ public class TrainerTests
     public void Mistakes_are_named()
     {
         var model = ConvolutionAndAttention();
-        Assert.Contains("'x'", Assert.Throws<ArgumentException>(() => TrainingGraph.Build(model, new Dictionary<string, long>(), CrossEntropy(8, 0))).Message);
-        Assert.Contains("IsTrainable", Assert.Throws<ArgumentException>(() => TrainingGraph.Build(model, Sizes(8), CrossEntropy(8, 0), new() { IsTrainable = _ => false })).Message);
+        Assert.Contains("'x'", Assert.Throws<ArgumentException>(() =>
+            TrainingGraph.Build(model, new Dictionary<string, long>(), CrossEntropy(8, 0))).Message);
+        Assert.Contains("IsTrainable", Assert.Throws<ArgumentException>(() =>
+            TrainingGraph.Build(model, Sizes(8), CrossEntropy(8, 0), new() { IsTrainable = _ => false })).Message);
         Assert.Contains("'picked'", Assert.Throws<ArgumentException>(() => TrainingGraph.Build(model, Sizes(8), (builder, outputs) =>
         {
             builder.Output("picked", outputs["logits"]);
@@ -280,12 +288,14 @@ public class TrainerTests
 
     private static Dictionary<string, long> Sizes(long batch) => new() { ["N"] = batch };
 
-    private static float[] Sequence(int count, double start) => [.. Enumerable.Range(0, count).Select(i => (float)Math.Sin(start + (0.7 * i)))];
+    private static float[] Sequence(int count, double start) =>
+        [.. Enumerable.Range(0, count).Select(i => (float)Math.Sin(start + (0.7 * i)))];
 
     private static Tensor Vector(float[] values) => Tensor.Create<float>(values, values.Length);
 
     private static Tensor Noisy(int seed, params long[] dims) =>
-        Tensor.Create<float>(Array.ConvertAll(GradientCheck.Random(seed, [.. dims.Select(dim => (int)dim)]).Data, x => (float)(0.5 * x)), dims);
+        Tensor.Create<float>(Array.ConvertAll(GradientCheck.Random(seed, [.. dims.Select(dim => (int)dim)]).Data, x => (float)(0.5 * x)),
+            dims);
 
     private static void Near(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual)
     {

@@ -9,7 +9,7 @@ internal sealed record ParameterSlot(string Name, long[] Dims, long Offset)
     public long Count => Dims.Aggregate(1L, (product, dim) => product * dim);
 }
 
-/// <summary>Parameters that are updated alike, kept in one flat vector.</summary>
+/// <summary>Parameters of one size that are updated alike, kept in one flat vector.</summary>
 internal sealed record ParameterGroup(float WeightDecay, float LearningRateScale, IReadOnlyList<ParameterSlot> Slots)
 {
     public long Count => Slots.Sum(slot => slot.Count);

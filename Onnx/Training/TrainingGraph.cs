@@ -205,10 +205,13 @@ public sealed class TrainingGraph
         if (parameters.Length == 0)
             throw new ArgumentException("The model has no trainable parameters: no float initialiser with axes passes IsTrainable.");
         var optimizer = _options.Optimizer;
+        // Parameters of a group are of one size: ONNX Runtime's CUDA kernels cut and join equal parts directly, unequal ones by a table
+        // with an entry an element, which they copy to the device in every step.
         var groups = parameters.Select(pair => (Name: pair.Key, Tensor: pair.Value))
             .GroupBy(entry => (
                 Decay: optimizer.Decays(entry.Name, entry.Tensor.Dims.Count) ? optimizer.WeightDecay : 0,
-                Scale: optimizer.LearningRateScale(entry.Name)));
+                Scale: optimizer.LearningRateScale(entry.Name),
+                entry.Tensor.ElementCount));
         foreach (var group in groups)
         {
             var slots = ParameterGroup.Slot(group);

@@ -90,7 +90,7 @@ internal static class TrainingBenchmark
         if (profile)
         {
             foreach (var file in Directory.GetFiles(Path.GetTempPath(), Path.GetFileName(prefix) + "*"))
-                Summarise(file, steps + 4);
+                Summarise(file, steps);
         }
         return median;
     }
@@ -100,9 +100,14 @@ internal static class TrainingBenchmark
     {
         using var document = JsonDocument.Parse(File.ReadAllBytes(file));
         var totals = new Dictionary<string, (double Time, int Count)>();
+        var start = document.RootElement.EnumerateArray().Where(entry => entry.GetProperty("name").GetString() == "model_run")
+            .Select(entry => entry.GetProperty("ts").GetDouble()).Order().TakeLast(steps).First();
         foreach (var entry in document.RootElement.EnumerateArray())
         {
-            if (!entry.TryGetProperty("args", out var arguments) || !arguments.TryGetProperty("op_name", out var op) || !entry.GetProperty("name").GetString()!.EndsWith("_kernel_time"))
+            var isKernel = entry.GetProperty("name").GetString()!.EndsWith("_kernel_time", StringComparison.Ordinal);
+            if (!isKernel || entry.GetProperty("ts").GetDouble() < start || !entry.TryGetProperty("args", out var arguments))
+                continue;
+            if (!arguments.TryGetProperty("op_name", out var op))
                 continue;
             var provider = arguments.TryGetProperty("provider", out var name) ? name.GetString()!.Replace("ExecutionProvider", "") : "";
             var key = $"{op.GetString()} {provider}";

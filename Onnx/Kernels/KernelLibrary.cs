@@ -11,9 +11,10 @@ public static class KernelLibrary
 {
     private static readonly Kernel[] Kernels = [.. AttentionOps.All.SelectMany(op => op.Kernels)];
 
-    private static readonly Lazy<CustomOpDomain> ForCpu = new(() => new(AttentionOp.Domain, Kernels.Where(kernel => kernel.Provider == KernelProvider.Cpu)));
+    private static readonly Lazy<CustomOpDomain> ForCpu = new(() => Domain(KernelProvider.Cpu));
 
-    private static readonly Lazy<CustomOpDomain> ForCuda = new(() => new(AttentionOp.Domain, Kernels));
+    // Without the kernels for the CPU: an op that has none for CUDA runs by its body there, rather than on the host between two copies.
+    private static readonly Lazy<CustomOpDomain> ForCuda = new(() => Domain(KernelProvider.Cuda));
 
     private static readonly Lazy<string?> CudaReason = new(FindCudaUnavailableReason);
 
@@ -36,6 +37,9 @@ public static class KernelLibrary
             throw new NotSupportedException(reason);
         (cuda ? ForCuda : ForCpu).Value.AddTo(options);
     }
+
+    private static CustomOpDomain Domain(KernelProvider provider) =>
+        new(AttentionOp.Domain, Kernels.Where(kernel => kernel.Provider == provider));
 
     private static string? FindCudaUnavailableReason()
     {

@@ -1,6 +1,7 @@
 using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -72,6 +73,7 @@ public sealed class DepthwiseConv : AttentionOp
             attributes => new DepthwiseConvKernel<Vector512<float>, Simd512<float>>(attributes),
             attributes => new DepthwiseConvKernel<Vector256<float>, Simd256<float>>(attributes),
             attributes => new DepthwiseConvKernel<Vector128<float>, Simd128<float>>(attributes))),
+        KernelContract.Cuda<float>(attributes => new DepthwiseConvKernel(attributes)),
     ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)

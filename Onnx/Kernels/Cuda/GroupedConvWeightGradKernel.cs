@@ -8,11 +8,6 @@ namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 /// </summary>
 internal sealed unsafe class GroupedConvWeightGradKernel : IKernel
 {
-    private const int Threads = 256;
-    private const int LargestRowCount = 14;
-    private const int LargestSharedMemory = 96 * 1024;
-    private const int LargestKernelArea = 49;
-
     private static readonly CudaProgram AnyProgram = new("grouped_conv_weight_grad.cu");
     private static readonly ConcurrentDictionary<(int Height, int Width), CudaProgram> DepthwisePrograms = new();
 
@@ -62,7 +57,7 @@ internal sealed unsafe class GroupedConvWeightGradKernel : IKernel
         if (!TryDepthwise(context, ref parameters))
         {
             AnyProgram.Function("any").Launch(
-                context.Stream, new(outputs * (inputs / _group) * _kernel[0] * _kernel[1]), Threads, 0, parameters);
+                context.Stream, new(outputs * (inputs / _group) * _kernel[0] * _kernel[1]), PlaneTiling.Threads, 0, parameters);
         }
     }
 
@@ -73,16 +68,9 @@ internal sealed unsafe class GroupedConvWeightGradKernel : IKernel
     private bool TryDepthwise(KernelContext context, ref Parameters p)
     {
         var isPlain = p.Group == p.Outputs && p.Group == p.Inputs && p is { StrideY: 1, StrideX: 1, DilationY: 1, DilationX: 1 };
-        if (!isPlain || p.KernelHeight * p.KernelWidth > LargestKernelArea || p.OutputWidth > Threads)
+        if (!isPlain || PlaneTiling.For(p.OutputHeight, p.OutputWidth, p.KernelHeight, p.KernelWidth, p.Batch) is not { } tiling)
             return false;
-        // As few strips of rows as keep the threads of a block busy.
-        var strips = Math.Max(1, Math.Min(Threads / p.OutputWidth, (p.OutputHeight + LargestRowCount - 1) / LargestRowCount));
-        p.RowsPerThread = (p.OutputHeight + strips - 1) / strips;
-        strips = (p.OutputHeight + p.RowsPerThread - 1) / p.RowsPerThread;
-        var planeBytes = (p.OutputHeight + p.KernelHeight - 1) * (p.OutputWidth + p.KernelWidth - 1) * sizeof(float);
-        if (planeBytes > LargestSharedMemory)
-            return false;
-        p.PlanesPerBlock = (int)Math.Clamp(Math.Min(Threads / (strips * p.OutputWidth), LargestSharedMemory / 2 / planeBytes), 1, p.Batch);
+        (p.RowsPerThread, p.PlanesPerBlock) = (tiling.RowsPerThread, tiling.PlanesPerBlock);
         p.Parts = PartialSums.Parts(p.Outputs, (p.Batch + p.PlanesPerBlock - 1) / p.PlanesPerBlock);
 
         var area = p.Outputs * p.KernelHeight * p.KernelWidth;
@@ -91,7 +79,7 @@ internal sealed unsafe class GroupedConvWeightGradKernel : IKernel
         p.Result = (float*)memory.Data;
         var program = DepthwisePrograms.GetOrAdd((p.KernelHeight, p.KernelWidth), size => new CudaProgram(
             "grouped_conv_weight_grad.cu", $"KERNEL_HEIGHT={size.Height}", $"KERNEL_WIDTH={size.Width}"));
-        program.Function("depthwise").Launch(context.Stream, new(p.Outputs, p.Parts), Threads, p.PlanesPerBlock * planeBytes, p);
+        program.Function("depthwise").Launch(context.Stream, new(p.Outputs, p.Parts), PlaneTiling.Threads, tiling.SharedBytes, p);
         PartialSums.Add(context.Stream, p.Result, weights, p.Parts, area);
         return true;
     }

@@ -205,8 +205,8 @@ public sealed class TrainingGraph
         if (parameters.Length == 0)
             throw new ArgumentException("The model has no trainable parameters: no float initialiser with axes passes IsTrainable.");
         var optimizer = _options.Optimizer;
-        // Parameters of a group are of one size: ONNX Runtime's CUDA kernels cut and join equal parts directly, unequal ones by a table
-        // with an entry an element, which they copy to the device in every step.
+        // Parameters of a group are of one size, so that they are cut and joined as rows: ONNX Runtime's CUDA kernels make a table with an
+        // entry for each position of the axis, and copy it to the device, in every step.
         var groups = parameters.Select(pair => (Name: pair.Key, Tensor: pair.Value))
             .GroupBy(entry => (
                 Decay: optimizer.Decays(entry.Name, entry.Tensor.Dims.Count) ? optimizer.WeightDecay : 0,
@@ -256,8 +256,8 @@ public sealed class TrainingGraph
         using var scope = builder.Scope("update");
         var flat = _groups.Select(group =>
             builder.Concat(0, [.. group.Slots.Select(slot => gradients.TryGetValue(slot.Name, out var gradient)
-            ? gradient.ReshapeTo(slot.Count)
-            : builder.Scalar(0, loss).Expand(builder.Int64(slot.Count)))])).ToArray();
+            ? gradient.ReshapeTo(1, slot.Count)
+            : builder.Scalar(0, loss).Expand(builder.Int64(1, slot.Count)))]).ReshapeTo(group.Count)).ToArray();
         var scale = _options.Optimizer.ClipNorm is { } limit ? ClipScale(flat, limit) : null;
         var step = builder.Input(StepInput, TensorElementType.Float, [3]);
         for (var i = 0; i < _groups.Count; i++)
@@ -315,32 +315,31 @@ public sealed class TrainingGraph
     /// <summary>Makes parameters from their flat vector at the front of the graph; they keep their names.</summary>
     private static void Cut(Graph graph, string vector, IReadOnlyList<ParameterSlot> slots)
     {
-        var sizes = vector + ".sizes";
-        graph.Initializers[sizes] = Tensor.Int64([.. slots.Select(slot => slot.Count)]);
-        var nodes = new List<Node>
+        var nodes = new List<Node>();
+        var rows = vector;
+        var sizes = slots.Select(slot => slot.Count).ToArray();
+        if (slots.All(slot => slot.Count == sizes[0]))
         {
-            new()
-            {
-                OpType = "Split",
-                Name = vector,
-                Inputs = [vector, sizes],
-                Outputs = [.. slots.Select(slot => slot.Dims.Length == 1 ? slot.Name : slot.Name + ".flat")],
-            },
-        };
-        foreach (var slot in slots.Where(slot => slot.Dims.Length != 1))
-        {
-            graph.Initializers[slot.Name + ".dims"] = Tensor.Int64(slot.Dims);
-            nodes.Add(new()
-            {
-                OpType = "Reshape",
-                Name = slot.Name,
-                Inputs = [slot.Name + ".flat", slot.Name + ".dims"],
-                Outputs = [slot.Name],
-            });
+            rows = Reshape(vector, [slots.Count, sizes[0]], vector + ".rows");
+            Array.Fill(sizes, 1);
         }
+        graph.Initializers[vector + ".sizes"] = Tensor.Int64(sizes);
+        nodes.Add(new()
+        {
+            OpType = "Split", Name = vector, Inputs = [rows, vector + ".sizes"], Outputs = [.. slots.Select(slot => slot.Name + ".flat")],
+        });
+        foreach (var slot in slots)
+            Reshape(slot.Name + ".flat", slot.Dims, slot.Name);
         foreach (var slot in slots)
             graph.Initializers.Remove(slot.Name);
         graph.Nodes.InsertRange(0, nodes);
+
+        string Reshape(string input, long[] dims, string output)
+        {
+            graph.Initializers[output + ".dims"] = Tensor.Int64(dims);
+            nodes.Add(new() { OpType = "Reshape", Name = output, Inputs = [input, output + ".dims"], Outputs = [output] });
+            return output;
+        }
     }
 }
 

@@ -47,7 +47,10 @@ internal static class Program
         var shard = Shard.Parse(options.Shard, options.ShardCount, Environment.GetEnvironmentVariable);
         var inputs = InputList.Read(options.Input, options.Extensions, Console.In);
         if (inputs.Paths.Length == 0)
-            throw new JobException(ExitCode.Usage, $"Input '{options.Input}' names no file to score ({string.Join(", ", options.Extensions)}).");
+        {
+            throw new JobException(ExitCode.Usage,
+                $"Input '{options.Input}' names no file to score ({string.Join(", ", options.Extensions)}).");
+        }
         var model = new ModelFile(options.Model);
         var manifest = JobManifest(options, inputs, model.Digest());
         using var scorer = model.Open(LoggingContext(options.LogLevel), options);

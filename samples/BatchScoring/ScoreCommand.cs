@@ -38,7 +38,10 @@ internal static class ScoreCommand
             BatchScoring model.zip photos.txt scores --shard auto --shard-count 64 --resume
         """;
 
-    private static readonly Argument<string> Model = new("MODEL") { Description = "A pipeline saved by mlContext.Model.Save (.zip) or an ONNX model (.onnx)." };
+    private static readonly Argument<string> Model = new("MODEL")
+    {
+        Description = "A pipeline saved by mlContext.Model.Save (.zip) or an ONNX model (.onnx).",
+    };
 
     private static readonly Argument<string> Input = new("INPUT")
     {
@@ -47,18 +50,28 @@ internal static class ScoreCommand
 
     private static readonly Argument<string> Output = new("OUTPUT") { Description = "The folder to write; shards of one job share it." };
 
-    private static readonly Option<bool> Resume = new("--resume") { Description = "Go on with what the output folder holds; begins if it holds nothing." };
+    private static readonly Option<bool> Resume = new("--resume")
+    {
+        Description = "Go on with what the output folder holds; begins if it holds nothing.",
+    };
 
-    private static readonly Option<bool> Overwrite = new("--overwrite") { Description = "Remove what an earlier run of this shard wrote." };
+    private static readonly Option<bool> Overwrite = new("--overwrite")
+    {
+        Description = "Remove what an earlier run of this shard wrote.",
+    };
 
     private static readonly Option<string?> Shard = new("--shard")
     {
-        Description = "Score one of n pieces of the input: i/n with i from 0, or auto for the one that Slurm (SLURM_ARRAY_TASK_ID, _MIN and _COUNT) " +
-            "or Kubernetes (JOB_COMPLETION_INDEX, with --shard-count) names.",
+        Description = "Score one of n pieces of the input: i/n with i from 0, or auto for the one that Slurm " +
+            "(SLURM_ARRAY_TASK_ID, _MIN and _COUNT) or Kubernetes (JOB_COMPLETION_INDEX, with --shard-count) names.",
         HelpName = "i/n|auto",
     };
 
-    private static readonly Option<int?> ShardCount = new("--shard-count") { Description = "The number of pieces for --shard auto on Kubernetes.", HelpName = "n" };
+    private static readonly Option<int?> ShardCount = new("--shard-count")
+    {
+        Description = "The number of pieces for --shard auto on Kubernetes.",
+        HelpName = "n",
+    };
 
     private static readonly Option<int> RowsPerPart = AtLeastOne(new("--rows-per-part")
     {
@@ -100,7 +113,10 @@ internal static class ScoreCommand
         HelpName = "n",
     });
 
-    private static readonly Option<bool> FailOnBad = new("--fail-on-bad") { Description = "End with exit code 1 if any input is bad." };
+    private static readonly Option<bool> FailOnBad = new("--fail-on-bad")
+    {
+        Description = "End with exit code 1 if any input is bad.",
+    };
 
     private static readonly Option<bool> Quiet = new("--quiet", "-q") { Description = "No progress and no summary." };
 
@@ -131,7 +147,7 @@ internal static class ScoreCommand
         command.SetAction(parsed => (int)score(Read(parsed)));
         var result = command.Parse(arguments);
         if (result.Action is not ParseErrorAction)
-            return (ExitCode)result.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+            return (ExitCode)result.Invoke(new() { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
         foreach (var error in result.Errors)
             Console.Error.WriteLine(error.Message);
         Console.Error.WriteLine("--help shows all options and examples.");

@@ -5,7 +5,8 @@ using BatchScoring.Scoring;
 namespace BatchScoring;
 
 /// <summary>Scores the paths of one shard, part by part. Parts that are finished already are left alone.</summary>
-internal sealed class ScoringJob(IBatchScorer scorer, ArraySegment<string> paths, OutputFolder output, int rowsPerPart, IProgressDisplay display)
+internal sealed class ScoringJob(
+    IBatchScorer scorer, ArraySegment<string> paths, OutputFolder output, int rowsPerPart, IProgressDisplay display)
 {
     /// <returns>The rows of the shard, how many of them are bad, and the pace of this run.</returns>
     /// <exception cref="OperationCanceledException">The token was cancelled: the part that was being scored is abandoned.</exception>

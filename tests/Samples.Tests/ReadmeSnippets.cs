@@ -1,0 +1,59 @@
+using Microsoft.ML;
+using Microsoft.ML.Attention;
+using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Weights;
+using Microsoft.ML.Attention.Vision;
+
+namespace Samples.Tests;
+
+/// <summary>The C# of README.md, compiled. <see cref="ReadmeTests"/> holds the two equal.</summary>
+internal static class ReadmeSnippets
+{
+    public static void Train(MLContext context, IDataView train, IDataView test)
+    {
+        #region snippet
+        var pipeline = context.Transforms.Conversion.MapValueToKey("Label")
+            .Append(context.MulticlassClassification.Trainers.ImageAttention(new ImageAttentionTrainer.Options
+            {
+                ImageColumnName = "ImagePath",
+                Architecture = BiFormer.Variants["biformer_tiny"],
+                PretrainedWeights = "biformer_tiny.safetensors",
+                EpochCount = 10,
+            }));
+        var model = pipeline.Fit(train);
+        Console.WriteLine(context.MulticlassClassification.Evaluate(model.Transform(test)).MicroAccuracy);
+        context.Model.Save(model, train.Schema, "classifier.zip");
+        #endregion
+    }
+
+    public static ITransformer Load(MLContext context)
+    {
+        #region snippet
+        var model = context.Model.Load("classifier.zip", out var schema, ExecutionProvider.Cpu)
+            .WithScoringOptions(scoring => scoring with { BatchSize = 32, BadInput = BadInput.ScoreAsMissing, ErrorColumnName = "Error" });
+        #endregion
+        return model;
+    }
+
+    public static void Export()
+    {
+        #region snippet
+        BiFormer.Build(BiFormer.Variants["biformer_tiny"], Checkpoint.Load("biformer_tiny.safetensors")).Save("biformer_tiny.onnx");
+        #endregion
+    }
+
+    public static object Score(MLContext context)
+    {
+        #region snippet
+        var images = context.Transforms.ScoreImages(new ImageScoringEstimator.Options
+        {
+            ModelFile = "biformer_tiny.onnx",
+            ImageColumnName = "ImagePath",
+            Preprocessing = ImagePreprocessing.ImageNet(224),
+            Labels = File.ReadAllLines("classes.txt"),
+        });
+        var numbers = context.Transforms.ScoreOnnx("model.onnx");
+        #endregion
+        return (images, numbers);
+    }
+}

@@ -15,10 +15,12 @@ elif [ ! -f .gpu/runtime/ort-cuda.tar.xz ]; then
 fi
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
-for program in ${PROGRAMS:-Onnx.Tests Goldens Benchmarks}; do
-  dotnet publish "tests/$program" -c Release -r linux-x64 --self-contained -p:GpuBundle=true -p:PublishTrimmed=true \
-    -p:TrimMode=partial -p:TreatWarningsAsErrors=false -v quiet --nologo -o "$stage/app/$program"
+# One folder, so that the programs share one .NET runtime.
+for program in ${PROGRAMS:-Onnx.Tests Attention.Tests Vision.Tests Goldens Benchmarks}; do
+  dotnet publish "tests/$program" -c Release -r linux-x64 --self-contained -p:GpuBundle=true -p:TreatWarningsAsErrors=false \
+    -v quiet --nologo -o "$stage/app"
 done
+rm -f "$stage"/app/*.pdb "$stage"/app/*.xml
 if [ -d ../shared/goldens/biformer ]; then
   mkdir -p "$stage/app/goldens"
   cp -r ../shared/goldens/biformer "$stage/app/goldens/"

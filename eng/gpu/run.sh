@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the CUDA tests and the GPU benchmarks on a machine with an NVIDIA Hopper GPU, CUDA 13 and cuDNN 9, from what
 # eng/gpu/prepare.sh made. Unpacks whichever of the two archives is there; with only the runtime it stops after unpacking.
-# usage: run.sh [unpack|tests|goldens|bench|all]...
+# usage: run.sh [unpack|tests|goldens|bench|all]...   (TEST_ARGS goes to the test programs)
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 home=${GPU_HOME:-/tmp/attention-gpu}
@@ -15,21 +15,23 @@ done
 site=$("$python" -c 'import site; print(site.getsitepackages()[0])')
 libraries=$(find "$site/nvidia" "$site/torch/lib" -maxdepth 2 -name lib -type d 2>/dev/null | paste -sd:)
 export LD_LIBRARY_PATH="$home/ort-cuda:$libraries:$site/torch/lib:${LD_LIBRARY_PATH:-}"
-for program in "$home"/app/*/; do
-  cp -n "$home"/ort-cuda/* "$program" 2>/dev/null || true
-done
+cp -n "$home"/ort-cuda/* "$home/app" 2>/dev/null || true
+cd "$root"
 nvidia-smi --query-gpu=name,driver_version --format=csv,noheader
 failed=0
 for what in "${@:-all}"; do
   case $what in
     unpack) ;;
-    tests | all) "$home/app/Onnx.Tests/Onnx.Tests" ${TEST_ARGS:-} || failed=1 ;;&
-    goldens | all) "$home/app/Goldens/Goldens" --provider cuda "$home/app/goldens" || failed=1 ;;&
+    tests | all)
+      for tests in "$home"/app/*.Tests; do
+        "$tests" ${TEST_ARGS:-} || failed=1
+      done ;;&
+    goldens | all) "$home/app/Goldens" --provider cuda "$home/app/goldens" || failed=1 ;;&
     bench | all)
-      for precision in tf32 amp; do
-        "$python" "$root/tests/Benchmarks/pytorch/biformer.py" --device cuda --precision $precision || failed=1
+      for precision in tf32 fp32; do
+        "$home/app/Benchmarks" training --device cuda --precision $precision --python "$python" || failed=1
       done
-      "$home/app/Benchmarks/Benchmarks" ${BENCH_ARGS:-training --device cuda} || failed=1 ;;
+      "$home/app/Benchmarks" ops --device cuda || failed=1 ;;
   esac
 done
 exit $failed

@@ -3,6 +3,7 @@ using Microsoft.ML.Attention;
 using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Vision;
 using Microsoft.ML.Data;
+using Microsoft.ML.OnnxRuntime;
 using Samples.Data;
 
 namespace Vision.Tests;
@@ -116,6 +117,24 @@ public sealed class ImageAttentionTrainerTests : IClassFixture<ImageAttentionTra
         options = Options();
         options.ImageColumnName = "Photo";
         Assert.Contains("image column 'Photo'", Assert.ThrowsAny<Exception>(() => Fit(options)).Message);
+    }
+
+    [Fact]
+    public void TrainsOnCudaWhatScoresTheSameOnTheCpu()
+    {
+        if (!OrtEnv.Instance().GetAvailableProviders().Contains("CUDAExecutionProvider"))
+            Assert.Skip("no CUDA execution provider in the loaded ONNX Runtime");
+        var options = Options();
+        options.EpochCount = 6;
+        options.Scoring = new() { Session = new() { ExecutionProvider = ExecutionProvider.Cuda } };
+        var model = _ml.Transforms.Conversion.MapValueToKey("Label")
+            .Append(_ml.MulticlassClassification.Trainers.ImageAttention(options)).Fit(_data.Training(_ml));
+        Assert.Equal(ExecutionProvider.Cuda, model.LastTransformer.ExecutionProvider);
+        var metrics = _ml.MulticlassClassification.Evaluate(model.Transform(_data.Test(_ml)));
+        Assert.True(metrics.MicroAccuracy > 0.9, $"accuracy {metrics.MicroAccuracy}\n{string.Join('\n', model.LastTransformer.Trace!.Epochs)}");
+        var onCpu = Scores(model.WithExecutionProvider(ExecutionProvider.Cpu));
+        foreach (var (cuda, cpu) in Scores(model).Zip(onCpu))
+            Assert.Equal(cuda[0], cpu[0], 0.02);
     }
 
     private ImageAttentionTrainer.Options Options(int seed = 7) => new()

@@ -37,9 +37,9 @@ internal sealed unsafe class ScoringBatch : IDisposable
         _outputNames = outputNames;
         _outputs = outputNames.Select(n => new Tensor(session.Outputs[n].ElementType, session.Outputs[n].RowShape.ToArray())).ToArray();
         _outputsAllocated = _outputs.All(o => o.RowShape.All(d => d >= 0));
-        _wholeInputs = Array.ConvertAll(_inputs, t => t.Allocate(session, Capacity));
+        _wholeInputs = Array.ConvertAll(_inputs, t => t.AllocateInput(session, Capacity));
         if (_outputsAllocated)
-            _wholeOutputs = Array.ConvertAll(_outputs, t => t.Allocate(session, Capacity));
+            _wholeOutputs = Array.ConvertAll(_outputs, t => t.AllocateOutput(Capacity));
     }
 
     /// <summary>The most rows the batch holds.</summary>
@@ -147,12 +147,10 @@ internal sealed unsafe class ScoringBatch : IDisposable
         public long[] RowShape => rowShape;
 
         /// <summary>Allocates room for this many rows; the caller disposes of it.</summary>
-        public OrtValue Allocate(OnnxSession session, int rows)
-        {
-            var value = session.Allocate(elementType, [rows, .. rowShape]);
-            Point(value, rows);
-            return value;
-        }
+        public OrtValue AllocateInput(OnnxSession session, int rows) => Point(session.AllocateInput(elementType, [rows, .. rowShape]), rows);
+
+        /// <inheritdoc cref="AllocateInput"/>
+        public OrtValue AllocateOutput(int rows) => Point(OnnxSession.AllocateOutput(elementType, [rows, .. rowShape]), rows);
 
         /// <summary>Points at a result of this many rows, which somebody else owns.</summary>
         public void Show(string name, OrtValue result, int rows)
@@ -170,11 +168,12 @@ internal sealed unsafe class ScoringBatch : IDisposable
         public OrtValue View(int rows) => OrtValue.CreateTensorValueWithData(
             OrtMemoryInfo.DefaultInstance, elementType, [rows, .. rowShape], (nint)_data, (long)rows * _rowBytes);
 
-        private void Point(OrtValue value, int rows)
+        private OrtValue Point(OrtValue value, int rows)
         {
             var bytes = value.GetTensorMutableRawData();
             _data = (byte*)Unsafe.AsPointer(ref MemoryMarshal.GetReference(bytes));
             _rowBytes = bytes.Length / rows;
+            return value;
         }
     }
 }

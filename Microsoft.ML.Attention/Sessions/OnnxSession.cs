@@ -132,9 +132,13 @@ internal sealed class OnnxSession : IDisposable
         }
     }
 
-    /// <summary>A tensor in host memory for a batch to be written to or read from: page-locked where a CUDA device copies it.</summary>
-    public OrtValue Allocate(TensorElementType elementType, long[] shape) =>
+    /// <summary>A tensor in host memory for an input: page-locked where a CUDA device copies it.</summary>
+    public OrtValue AllocateInput(TensorElementType elementType, long[] shape) =>
         OrtValue.CreateAllocatedTensorValue(_pinned ?? OrtAllocator.DefaultInstance, elementType, shape);
+
+    /// <summary>A tensor in host memory for an output. ONNX Runtime does not take page-locked memory there.</summary>
+    public static OrtValue AllocateOutput(TensorElementType elementType, long[] shape) =>
+        OrtValue.CreateAllocatedTensorValue(OrtAllocator.DefaultInstance, elementType, shape);
 
     public void Dispose()
     {

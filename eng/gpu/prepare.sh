@@ -21,7 +21,7 @@ for program in ${PROGRAMS:-Onnx.Tests Attention.Tests Vision.Tests Goldens Bench
     -v quiet --nologo -o "$stage/app"
 done
 rm -f "$stage"/app/*.pdb "$stage"/app/*.xml
-if [ -d ../shared/goldens/biformer ]; then
+if [ -d ../shared/goldens/biformer ]; then # absent in a second worktree
   mkdir -p "$stage/app/goldens"
   cp -r ../shared/goldens/biformer "$stage/app/goldens/"
 fi

@@ -1,5 +1,8 @@
 namespace Microsoft.ML.Attention.Tests;
 
+// Counts what the whole process allocates.
+[CollectionDefinition(nameof(MemoryTests), DisableParallelization = true)]
+[Collection(nameof(MemoryTests))]
 public class MemoryTests
 {
     private readonly MLContext _ml = new(seed: 1);

@@ -43,8 +43,8 @@ internal sealed record JobOptions
     /// <summary>For ONNX files.</summary>
     public required ImagePreprocessing Preprocessing { get; init; }
 
-    /// <summary>For ONNX files: the file of class names.</summary>
-    public string? Labels { get; init; }
+    /// <summary>For ONNX files: the names of the classes.</summary>
+    public string[]? Labels { get; init; }
 
     public bool FailOnBad { get; init; }
 

@@ -20,8 +20,7 @@ internal static class PreprocessingOptions
 
     private static readonly Option<int[]> ImageSize = new("--image-size")
     {
-        Description = "For ONNX files: height and width of the model's input in pixels, as 224 or 224x320.",
-        DefaultValueFactory = _ => [224, 224],
+        Description = "For ONNX files: height and width of the model's input in pixels, as 224 or 224x320; 224 unless given.",
         CustomParser = Size,
         HelpName = "pixels",
     };
@@ -52,17 +51,18 @@ internal static class PreprocessingOptions
         HelpName = "r,g,b",
     };
 
-    private static readonly Option<string?> Labels = new("--labels")
+    private static readonly Option<string[]> LabelsFile = new("--labels")
     {
         Description = "For ONNX files: a text file with one class name a line; adds PredictedLabel.",
+        CustomParser = Lines,
         HelpName = "file",
     };
 
-    public static IEnumerable<Option> All => [Preset, ImageSize, ShorterSide, Filter, Mean, Deviation, Labels];
+    public static IEnumerable<Option> All => [Preset, ImageSize, ShorterSide, Filter, Mean, Deviation, LabelsFile];
 
     public static ImagePreprocessing Read(ParseResult parsed)
     {
-        var size = parsed.GetRequiredValue(ImageSize);
+        int[] size = parsed.GetValue(ImageSize) is { Length: 2 } given ? given : [224, 224];
         var stretch = ImagePreprocessing.Stretch(size[0], size[1]);
         var preset = parsed.GetRequiredValue(Preset) switch
         {
@@ -79,7 +79,8 @@ internal static class PreprocessingOptions
         };
     }
 
-    public static string? LabelsFile(ParseResult parsed) => parsed.GetValue(Labels);
+    /// <summary>The names of the classes, or null.</summary>
+    public static string[]? Labels(ParseResult parsed) => parsed.GetValue(LabelsFile) is { Length: > 0 } names ? names : null;
 
     private static int[] Size(ArgumentResult result)
     {
@@ -90,6 +91,20 @@ internal static class PreprocessingOptions
             return [size[0], size[^1]];
         result.AddError($"--image-size {text}: give pixels as 224, or height and width as 224x320.");
         return [];
+    }
+
+    private static string[] Lines(ArgumentResult result)
+    {
+        var file = result.Tokens[0].Value;
+        try
+        {
+            return File.ReadAllLines(file);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            result.AddError($"--labels '{file}' cannot be read: {error.Message}");
+            return [];
+        }
     }
 
     private static RgbValues? Rgb(ArgumentResult result)

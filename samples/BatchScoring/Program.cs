@@ -70,7 +70,7 @@ internal static class Program
         ["columns"] = string.Join(',', options.Columns),
         ["image-column"] = options.ImageColumn ?? "",
         ["preprocessing"] = options.Preprocessing.ToString(),
-        ["labels"] = options.Labels ?? "",
+        ["labels"] = string.Join(',', options.Labels ?? []),
     });
 
     private static MLContext LoggingContext(LogLevel level)

@@ -11,8 +11,8 @@ internal static class ScoreCommand
 {
     private const string More = """
         Output:
-          OUTPUT/part-SHARD-NUMBER.parquet  path, status (ok, missing, corrupt, failed), error, and the model's columns; every input is one row,
-                                            in order, and rows that are not ok have empty scores
+          OUTPUT/part-SHARD-NUMBER.parquet  path, status (ok, missing, corrupt, failed), error, and the model's columns; every input
+                                            is one row, in order, and rows that are not ok have empty scores
           OUTPUT/_bad-SHARD.jsonl           the rows that are not ok
           OUTPUT/_manifest-SHARD.json       what the rows depend on; --resume and the other shards are held to it
 
@@ -82,7 +82,8 @@ internal static class ScoreCommand
 
     private static readonly Option<string?> Columns = new("--columns")
     {
-        Description = "The model's columns to write, separated by commas; without it those that hold scores, or all that it adds where none does.",
+        Description = "The model's columns to write, separated by commas; without it those that hold scores, " +
+            "or all that it adds where none does.",
         HelpName = "names",
     };
 
@@ -174,7 +175,7 @@ internal static class ScoreCommand
         Quiet = parsed.GetValue(Quiet),
         LogLevel = parsed.GetValue(Level),
         Preprocessing = PreprocessingOptions.Read(parsed),
-        Labels = PreprocessingOptions.LabelsFile(parsed),
+        Labels = PreprocessingOptions.Labels(parsed),
     };
 
     private static string[] Names(string? list) =>

@@ -10,7 +10,9 @@ internal sealed class LabelledPicture
 
     public string Label { get; set; } = "";
 
-    /// <summary>The subset of Fashion-MNIST beside this program, one file a picture under <c>folder/train</c> and <c>folder/test</c>.</summary>
+    /// <summary>
+    /// The subset of Fashion-MNIST beside this program, one file a picture under <c>folder/train</c> and <c>folder/test</c>.
+    /// </summary>
     public static (IDataView Train, IDataView Test) Unpack(MLContext context, string folder)
     {
         ContactSheets.Unpack(Path.Combine(AppContext.BaseDirectory, "fashion-mnist"), folder);
@@ -23,6 +25,7 @@ internal sealed class LabelledPicture
     private static IDataView Load(MLContext context, string folder)
     {
         var paths = Directory.GetFiles(folder, "*.png", SearchOption.AllDirectories).Order(StringComparer.Ordinal);
-        return context.Data.LoadFromEnumerable(paths.Select(path => new LabelledPicture { ImagePath = path, Label = LabelOf(path) }).ToArray());
+        var rows = paths.Select(path => new LabelledPicture { ImagePath = path, Label = LabelOf(path) });
+        return context.Data.LoadFromEnumerable(rows.ToArray());
     }
 }

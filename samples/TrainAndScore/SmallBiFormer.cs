@@ -11,7 +11,8 @@ namespace TrainAndScore;
 /// </summary>
 internal static class SmallBiFormer
 {
-    public static TransformerChain<ImageClassificationTransformer> Train(MLContext context, IDataView train, IProgress<EpochSummary> progress) =>
+    public static TransformerChain<ImageClassificationTransformer> Train(
+        MLContext context, IDataView train, IProgress<EpochSummary> progress) =>
         context.Transforms.Conversion.MapValueToKey(nameof(LabelledPicture.Label))
             .Append(context.MulticlassClassification.Trainers.ImageAttention(new ImageAttentionTrainer.Options
             {

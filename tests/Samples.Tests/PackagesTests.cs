@@ -52,11 +52,14 @@ public sealed class PackagesTests : IDisposable
         Dotnet("add", "package", "Microsoft.ML.Attention.Vision");
         Dotnet("add", "package", "Microsoft.ML.OnnxRuntime", "--version", OnnxRuntimeVersion());
         var picture = BatchScoring.ColourPictures.Write(_folder["pictures"], 1)[0];
+        var lines = Dotnet("run", "--", picture).ReplaceLineEndings("\n").Split('\n', StringSplitOptions.RemoveEmptyEntries);
 
-        Assert.Equal(["3 scores, sum 1.000", "3 scores, sum 1.000"], Dotnet("run", "--", picture).Trim().ReplaceLineEndings("\n").Split('\n'));
+        Assert.Equal(["3 scores, sum 1.000", "3 scores, sum 1.000"], lines);
     }
 
-    /// <summary>Our packages from the feed, the others from the cache that the build has filled; nothing of ours gets into that cache.</summary>
+    /// <summary>
+    /// Our packages from the feed, the others from the cache that the build has filled; nothing of ours gets into that cache.
+    /// </summary>
     private string NuGetConfig()
     {
         var cache = Environment.GetEnvironmentVariable("NUGET_PACKAGES")

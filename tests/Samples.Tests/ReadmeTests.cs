@@ -18,7 +18,8 @@ public sealed partial class ReadmeTests
     [Fact]
     public void FilesItPointsTo_AreThere()
     {
-        var paths = Link().Matches(Readme).Select(match => match.Groups[1].Value).Where(path => !path.StartsWith("http", StringComparison.Ordinal));
+        var paths = Link().Matches(Readme).Select(match => match.Groups[1].Value)
+            .Where(target => !target.StartsWith("http", StringComparison.Ordinal));
 
         Assert.All(paths, path => Assert.True(File.Exists(Path.Combine(Repository.Folder, path)), path));
     }

@@ -31,7 +31,10 @@ internal sealed class InputList
             if (Directory.Exists(source))
                 return new(FilesUnder(source, extensions));
             if (!File.Exists(source))
-                throw new JobException(ExitCode.Usage, $"Input '{source}' does not exist; name a folder, a text file with one path a line, or -.");
+            {
+                throw new JobException(ExitCode.Usage,
+                    $"Input '{source}' does not exist; name a folder, a text file with one path a line, or -.");
+            }
             using var lines = new StreamReader(source);
             return FromLines(lines);
         }

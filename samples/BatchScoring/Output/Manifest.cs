@@ -16,7 +16,8 @@ internal sealed record Manifest(SortedDictionary<string, string> Job)
         }
         catch (JsonException error)
         {
-            throw new JobException(ExitCode.OutputProblem, $"'{file}' is not a manifest of this program; score into another folder.", error);
+            throw new JobException(ExitCode.OutputProblem,
+                $"'{file}' is not a manifest of this program; score into another folder.", error);
         }
     }
 

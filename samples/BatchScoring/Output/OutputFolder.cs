@@ -96,7 +96,10 @@ internal sealed partial class OutputFolder : IDisposable
         if (existing == ExistingOutput.Overwrite)
             return;
         if (!File.Exists(ManifestFile) && Parts().FirstOrDefault() is { } orphan)
-            throw new JobException(ExitCode.OutputProblem, $"'{orphan}' has no manifest beside it, so it cannot be resumed; use --overwrite.");
+        {
+            throw new JobException(ExitCode.OutputProblem,
+                $"'{orphan}' has no manifest beside it, so it cannot be resumed; use --overwrite.");
+        }
         foreach (var file in Directory.EnumerateFiles(_folder, $"_manifest-*-of-{_shard.Count:D5}.json"))
         {
             var index = int.Parse(OwnFile().Match(Path.GetFileName(file)).Groups["index"].Value);
@@ -117,7 +120,8 @@ internal sealed partial class OutputFolder : IDisposable
     {
         try
         {
-            _lock = new FileStream(Named(LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
+            _lock = new FileStream(
+                Named(LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, 1, FileOptions.DeleteOnClose);
         }
         catch (IOException error)
         {
@@ -126,7 +130,7 @@ internal sealed partial class OutputFolder : IDisposable
         }
     }
 
-    // Runs twice at most a part's work after a power cut: a rename that did not reach the disk only has its part scored again.
+    // A rename that a power cut undoes has its part scored again, so the folder itself need not be flushed.
     private void WriteWhole(string file, Action<string> write) => Guard(_folder, () =>
     {
         var temporary = Named($".{Path.GetFileName(file)}.tmp");

@@ -7,7 +7,8 @@ namespace BatchScoring.Scoring;
 /// <summary>Finds the column of a pipeline's input that takes the pictures or their paths.</summary>
 internal static class ImageColumn
 {
-    private static readonly string[] UsualNames = ["ImagePath", "Path", "ImageFile", "File", "FileName", "ImageSource", "Image", "Photo", "Picture"];
+    private static readonly string[] UsualNames =
+        ["ImagePath", "Path", "ImageFile", "File", "FileName", "ImageSource", "Image", "Photo", "Picture"];
 
     /// <param name="schema">The input of the pipeline.</param>
     /// <param name="name">The column's name, if the user gave it.</param>
@@ -17,9 +18,8 @@ internal static class ImageColumn
         var candidates = schema.Where(column => !column.IsHidden && IsPathOrPicture(column)).ToArray();
         if (name is not null)
         {
-            return candidates.FirstOrDefault(column => column.Name == name) is { Name: not null } named
-                ? named.Index
-                : throw Wrong($"The pipeline's input has no text or image column '{name}'", schema);
+            var index = Array.FindIndex(candidates, column => column.Name == name);
+            return index >= 0 ? candidates[index].Index : throw Wrong($"The pipeline's input has no text or image column '{name}'", schema);
         }
         var pictures = candidates.Where(column => column.Type is ImageDataViewType).ToArray();
         if (pictures.Length == 1)
@@ -28,8 +28,9 @@ internal static class ImageColumn
             return candidates[0].Index;
         foreach (var usual in UsualNames)
         {
-            if (candidates.FirstOrDefault(column => column.Name.Equals(usual, StringComparison.OrdinalIgnoreCase)) is { Name: not null } found)
-                return found.Index;
+            var index = Array.FindIndex(candidates, column => column.Name.Equals(usual, StringComparison.OrdinalIgnoreCase));
+            if (index >= 0)
+                return candidates[index].Index;
         }
         throw Wrong("It is not clear which column of the pipeline's input takes the paths; name it with --image-column", schema);
     }
@@ -37,5 +38,5 @@ internal static class ImageColumn
     private static bool IsPathOrPicture(DataViewSchema.Column column) => column.Type is TextDataViewType or ImageDataViewType;
 
     private static JobException Wrong(string problem, DataViewSchema schema) =>
-        new(ExitCode.Usage, $"{problem}; its columns are {string.Join(", ", schema.Select(column => $"'{column.Name}' ({column.Type})"))}.");
+        new(ExitCode.Usage, $"{problem}; its columns: {string.Join(", ", schema.Select(column => $"'{column.Name}' ({column.Type})"))}.");
 }

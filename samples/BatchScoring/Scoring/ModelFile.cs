@@ -64,7 +64,7 @@ internal sealed class ModelFile(string path)
             ModelFile = path,
             ImageColumnName = ImagePath,
             Preprocessing = options.Preprocessing,
-            Labels = options.Labels is null ? null : File.ReadAllLines(options.Labels),
+            Labels = options.Labels,
             Scoring = Override(new ScoringOptions(), options, 0),
         });
         return new PipelineScorer(pipeline.Fit(noPaths), noPaths.Schema, ImagePath, options.Columns);

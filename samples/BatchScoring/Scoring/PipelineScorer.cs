@@ -7,7 +7,9 @@ namespace BatchScoring.Scoring;
 /// <summary>Scores with an ML.NET pipeline.</summary>
 internal sealed class PipelineScorer : IBatchScorer
 {
-    /// <summary>How the names of text columns begin in which a pipeline says why a row has no scores; they are empty for good rows.</summary>
+    /// <summary>
+    /// How the names of text columns begin in which a pipeline says why a row has no scores; they are empty for good rows.
+    /// </summary>
     public const string ErrorColumnPrefix = "__WhyNotScored";
 
     private readonly ITransformer _pipeline;

@@ -23,6 +23,9 @@ public sealed class ExitCodeTests(SavedPipeline pipeline) : IClassFixture<SavedP
     [InlineData("--batch-size", "many")]
     [InlineData("--shard", "2/2")]
     [InlineData("--provider", "abacus")]
+    [InlineData("--labels", "nowhere.txt")]
+    [InlineData("--image-size", "0x3")]
+    [InlineData("--std", "1,2")]
     [InlineData("--image-column", "Nothing")]
     public void WrongOptions_Give2(params string[] options)
     {

@@ -38,14 +38,16 @@ public sealed class PipelineScoringTests(SavedPipeline pipeline) : IClassFixture
         File.WriteAllBytes(paths[7], File.ReadAllBytes(paths[8])[..40]);
         var list = string.Join('\n', paths.Append(_folder["nowhere.png"]));
 
-        var result = BatchScoringProcess.Run([pipeline.ZipFile, "-", Scores, .. failOnBad ? ["--fail-on-bad"] : Array.Empty<string>()], list);
+        string[] options = failOnBad ? ["--fail-on-bad"] : [];
+        var result = BatchScoringProcess.Run([pipeline.ZipFile, "-", Scores, .. options], list);
 
         Assert.True(result.ExitCode == exitCode, result.Error);
         var rows = ScoredRow.ReadAll(Scores);
         Assert.Equal(13, rows.Length);
         Assert.Equal([4, 5, 7, 12], Enumerable.Range(0, 13).Where(row => rows[row].Status != "ok"));
         Assert.Equal(["corrupt", "corrupt", "corrupt", "missing"], rows.Where(row => row.Status != "ok").Select(row => row.Status));
-        Assert.All(rows.Where(row => row.Status != "ok"), row => Assert.True(row is { Score: null, PredictedLabel: null, Error.Length: > 0 }));
+        Assert.All(rows.Where(row => row.Status != "ok"),
+            row => Assert.True(row is { Score: null, PredictedLabel: null, Error.Length: > 0 }));
         Assert.Equal("blue", rows[6].PredictedLabel);
         Assert.Equal("red", rows[11].PredictedLabel);
         Assert.Contains("4 of them are bad", result.Output);
@@ -79,7 +81,8 @@ public sealed class PipelineScoringTests(SavedPipeline pipeline) : IClassFixture
         Assert.Contains("'PredictedLabel'", unknown.Error);
         Assert.True(chosen.ExitCode == 0, chosen.Error);
         using var reader = new ParquetSharp.ParquetFileReader(Directory.GetFiles(Scores, "*.parquet").Single());
-        var names = Enumerable.Range(0, reader.FileMetaData.NumColumns).Select(column => reader.FileMetaData.Schema.Column(column).Path.ToDotVector()[0]);
+        var names = Enumerable.Range(0, reader.FileMetaData.NumColumns)
+            .Select(column => reader.FileMetaData.Schema.Column(column).Path.ToDotVector()[0]);
         Assert.Equal(["path", "status", "error", "PredictedLabel", "Features"], names);
     }
 

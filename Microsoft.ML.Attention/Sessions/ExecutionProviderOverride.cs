@@ -12,20 +12,18 @@ public static class ExecutionProviderOverride
     /// <param name="filePath">The saved model.</param>
     /// <param name="inputSchema">The schema of the data that the model was saved with.</param>
     /// <param name="provider">Where to run.</param>
-    /// <param name="deviceId">The CUDA device, from 0; <see langword="null"/> for the saved choice.</param>
     public static ITransformer Load(this ModelOperationsCatalog catalog, string filePath, out DataViewSchema inputSchema,
-        ExecutionProvider provider, int? deviceId = null) =>
-        catalog.Load(filePath, out inputSchema).WithExecutionProvider(provider, deviceId);
+        ExecutionProvider provider) =>
+        catalog.Load(filePath, out inputSchema).WithExecutionProvider(provider);
 
     /// <summary>Loads a model and runs its ONNX models where the caller says, not where the saved options say.</summary>
     /// <param name="catalog">The model catalog.</param>
     /// <param name="stream">The saved model.</param>
     /// <param name="inputSchema">The schema of the data that the model was saved with.</param>
     /// <param name="provider">Where to run.</param>
-    /// <param name="deviceId">The CUDA device, from 0; <see langword="null"/> for the saved choice.</param>
     public static ITransformer Load(this ModelOperationsCatalog catalog, Stream stream, out DataViewSchema inputSchema,
-        ExecutionProvider provider, int? deviceId = null) =>
-        catalog.Load(stream, out inputSchema).WithExecutionProvider(provider, deviceId);
+        ExecutionProvider provider) =>
+        catalog.Load(stream, out inputSchema).WithExecutionProvider(provider);
 
     /// <summary>
     /// The same model with every ONNX model of this package in it, through chains of chains, running where the caller says.

@@ -76,7 +76,13 @@ public sealed class GraphBuilder
     private int _count;
 
     /// <summary>Starts an empty graph.</summary>
-    public GraphBuilder(string name = "graph")
+    public GraphBuilder()
+        : this(new Graph())
+    {
+    }
+
+    /// <summary>Starts an empty graph of that name.</summary>
+    public GraphBuilder(string name)
         : this(new Graph { Name = name })
     {
     }

@@ -96,7 +96,8 @@ internal static class ScoreCommand
 
     private static readonly Option<string?> ImageColumn = new("--image-column")
     {
-        Description = "The column of the pipeline's input that takes paths (text) or pictures; found by its type and name without it.",
+        Description = "The column of the pipeline's input that takes paths (text) or decoded pictures. Columns of paths are found by " +
+            "their names; ML.NET does not save columns of decoded pictures, so name those.",
         HelpName = "name",
     };
 

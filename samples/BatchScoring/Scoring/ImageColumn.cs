@@ -12,14 +12,26 @@ internal static class ImageColumn
 
     /// <param name="schema">The input of the pipeline.</param>
     /// <param name="name">The column's name, if the user gave it.</param>
-    /// <returns>The index of the column.</returns>
-    public static int Find(DataViewSchema schema, string? name)
+    /// <returns>The schema to feed the pipeline with, and the index of the column in it.</returns>
+    public static (DataViewSchema Schema, int Index) Find(DataViewSchema schema, string? name) =>
+        name is not null && schema.GetColumnOrNull(name) is null ? AddPictures(schema, name) : (schema, FindPresent(schema, name));
+
+    /// <summary>ML.NET leaves columns of decoded pictures out of the schema that it saves with a pipeline.</summary>
+    private static (DataViewSchema Schema, int Index) AddPictures(DataViewSchema schema, string name)
+    {
+        var extended = new DataViewSchema.Builder();
+        extended.AddColumns(schema);
+        extended.AddColumn(name, new ImageDataViewType());
+        return (extended.ToSchema(), schema.Count);
+    }
+
+    private static int FindPresent(DataViewSchema schema, string? name)
     {
         var candidates = schema.Where(column => !column.IsHidden && IsPathOrPicture(column)).ToArray();
         if (name is not null)
         {
             var index = Array.FindIndex(candidates, column => column.Name == name);
-            return index >= 0 ? candidates[index].Index : throw Wrong($"The pipeline's input has no text or image column '{name}'", schema);
+            return index >= 0 ? candidates[index].Index : throw Wrong($"Column '{name}' of the pipeline's input holds neither paths nor pictures", schema);
         }
         var pictures = candidates.Where(column => column.Type is ImageDataViewType).ToArray();
         if (pictures.Length == 1)

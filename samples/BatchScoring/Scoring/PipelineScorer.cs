@@ -25,10 +25,9 @@ internal sealed class PipelineScorer : IBatchScorer
     public PipelineScorer(ITransformer pipeline, DataViewSchema inputSchema, string? imageColumn, IReadOnlyCollection<string> columns)
     {
         _pipeline = pipeline;
-        _inputSchema = inputSchema;
-        _imageColumn = ImageColumn.Find(inputSchema, imageColumn);
-        var output = pipeline.GetOutputSchema(inputSchema);
-        _columns = Choose(output, inputSchema, columns);
+        (_inputSchema, _imageColumn) = ImageColumn.Find(inputSchema, imageColumn);
+        var output = pipeline.GetOutputSchema(_inputSchema);
+        _columns = Choose(output, _inputSchema, columns);
         _errors = [.. output.Where(IsError)];
         Columns = Array.ConvertAll(_columns, column => column.Target);
     }

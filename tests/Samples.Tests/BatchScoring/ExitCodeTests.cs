@@ -26,7 +26,7 @@ public sealed class ExitCodeTests(SavedPipeline pipeline) : IClassFixture<SavedP
     [InlineData("--labels", "nowhere.txt")]
     [InlineData("--image-size", "0x3")]
     [InlineData("--std", "1,2")]
-    [InlineData("--image-column", "Nothing")]
+    [InlineData("--columns", "Nothing")]
     public void WrongOptions_Give2(params string[] options)
     {
         ColourPictures.Write(_folder["pictures"], 1);

@@ -1,5 +1,3 @@
-using Microsoft.ML.Attention.Onnx;
-using Microsoft.ML.OnnxRuntime.Tensors;
 using ParquetSharp;
 
 namespace Samples.Tests.BatchScoring;
@@ -10,11 +8,7 @@ public sealed class OnnxScoringTests : IDisposable
 
     public OnnxScoringTests()
     {
-        // The mean of each channel: [N, 3, 8, 6] -> [N, 3].
-        var graph = new GraphBuilder();
-        var x = graph.Input("x", TensorElementType.Float, Shape.Create(["N", 3, 8, 6]));
-        graph.Output("means", x.ReduceMean([2, 3]));
-        graph.ToModel().Save(_folder["means.onnx"]);
+        ChannelMeans.Build().Save(_folder["means.onnx"]);
         ColourPictures.Write(_folder["pictures"], 7);
         File.WriteAllText(_folder["pictures/x.png"], "not a picture");
     }

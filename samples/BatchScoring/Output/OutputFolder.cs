@@ -82,10 +82,11 @@ internal sealed partial class OutputFolder : IDisposable
         Lock();
         if (existing == ExistingOutput.Overwrite)
             RemoveFiles(name => OwnFile().IsMatch(name) && !OfOtherShard(name) && name != LockName);
-        var present = Directory.EnumerateFileSystemEntries(_folder).Select(entry => Path.GetFileName(entry))
-            .Where(name => name != LockName && !OfOtherShard(name)).Order(StringComparer.Ordinal).FirstOrDefault();
-        if (present is not null && !(existing == ExistingOutput.Resume && OwnFile().IsMatch(present) && OfThisShard(present)))
-            throw new JobException(ExitCode.OutputProblem, Refusal(present, existing));
+        var intruder = Directory.EnumerateFileSystemEntries(_folder).Select(entry => Path.GetFileName(entry))
+            .Where(name => name != LockName && !OfOtherShard(name) && !(existing == ExistingOutput.Resume && OfThisShard(name)))
+            .Order(StringComparer.Ordinal).FirstOrDefault();
+        if (intruder is not null)
+            throw new JobException(ExitCode.OutputProblem, Refusal(intruder, existing));
         RequireSameJob(manifest, existing);
         RemoveFiles(name => OfThisShard(name) && name.EndsWith(".tmp", StringComparison.Ordinal));
         WriteWhole(ManifestFile, file => File.WriteAllBytes(file, manifest.ToBytes()));
@@ -175,7 +176,7 @@ internal sealed partial class OutputFolder : IDisposable
 
     private string Named(string name) => Path.Combine(_folder, name);
 
-    private bool OfThisShard(string name) => name.Contains(ShardName, StringComparison.Ordinal);
+    private bool OfThisShard(string name) => OwnFile().IsMatch(name) && name.Contains(ShardName, StringComparison.Ordinal);
 
     private bool OfOtherShard(string name) =>
         OwnFile().Match(name) is { Success: true } match && !OfThisShard(name) && int.Parse(match.Groups["count"].Value) == _shard.Count;

@@ -31,7 +31,8 @@ internal static class ImageColumn
         if (name is not null)
         {
             var index = Array.FindIndex(candidates, column => column.Name == name);
-            return index >= 0 ? candidates[index].Index : throw Wrong($"Column '{name}' of the pipeline's input holds neither paths nor pictures", schema);
+            return index >= 0 ? candidates[index].Index
+                : throw Wrong($"Column '{name}' of the pipeline's input holds neither paths nor pictures", schema);
         }
         var pictures = candidates.Where(column => column.Type is ImageDataViewType).ToArray();
         if (pictures.Length == 1)

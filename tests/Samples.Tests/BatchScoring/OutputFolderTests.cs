@@ -21,10 +21,12 @@ public sealed class OutputFolderTests : IDisposable
     [Fact]
     public void ForeignFile_IsRefusedAndKept()
     {
+        Open();
         File.WriteAllText(_folder["notes.txt"], "mine");
 
         foreach (var existing in Enum.GetValues<ExistingOutput>())
-            Assert.Contains("'notes.txt'", Refusal(() => Open(existing: existing)));
+            Refusal(() => Open(existing: existing));
+        Assert.Contains("'notes.txt'", Refusal(() => Open(existing: ExistingOutput.Resume)));
         Assert.Equal("mine", File.ReadAllText(_folder["notes.txt"]));
     }
 

@@ -20,7 +20,7 @@ internal static class SmallBiFormer
                 Architecture = BiFormer.Variants["biformer_nano"] with { Depths = [1, 1, 1] },
                 Preprocessing = ImagePreprocessing.Stretch(28, 28) with { Mean = Grey(0.286f), StandardDeviation = Grey(0.353f) },
                 Augmentation = ImageAugmentation.Flip with { CropPadding = 1 },
-                EpochCount = 14,
+                EpochCount = 18,
                 BatchSize = 32,
                 LearningRate = 3e-3f,
                 Seed = 1,

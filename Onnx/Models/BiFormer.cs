@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using System.Globalization;
 using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -38,16 +39,10 @@ public enum KeyValuePooling
 }
 
 /// <summary>The hyper-parameters of a <see cref="BiFormer"/>. Lists have one entry a stage.</summary>
-public sealed record BiFormerConfig
+public sealed record BiFormerConfig : ImageClassifierConfig
 {
     /// <summary>How the blocks are put together.</summary>
     public BiFormerLayout Layout { get; init; }
-
-    /// <summary>The number of channels of the image.</summary>
-    public int InputChannels { get; init; } = 3;
-
-    /// <summary>The number of classes.</summary>
-    public int ClassCount { get; init; } = 1000;
 
     /// <summary>Pixels of the image to one position of the first stage, along each side: 4 as published; 2 or 1 for small images.</summary>
     public int StemStride { get; init; } = 4;
@@ -94,12 +89,6 @@ public sealed record BiFormerConfig
     /// <summary>Whether the MLPs have a 3 x 3 convolution of each channel.</summary>
     public bool MlpConvolution { get; init; }
 
-    /// <summary>
-    /// The probability, below 1, at which the last block's branches are left out while the model is trained; those of the blocks before
-    /// it rise evenly from 0. Published are 0.1 for T and STL, 0.15 for S, 0.4 for B. What a trained model computes does not depend on it.
-    /// </summary>
-    public float DropPathRate { get; init; }
-
     /// <summary>The pooling of keys and values.</summary>
     public KeyValuePooling KeyValuePooling { get; init; }
 
@@ -123,8 +112,33 @@ public sealed record BiFormerConfig
     /// </summary>
     public bool RoutingProjection { get; init; }
 
+    /// <inheritdoc/>
+    public override int LayerCount => Depths.Sum() + 2;
+
     /// <summary>The number of stages.</summary>
     internal int StageCount => Depths.Count;
+
+    /// <inheritdoc/>
+    public override OnnxModel Build(WeightSource weights, int? height = null, int? width = null) =>
+        BiFormer.Build(this, weights, height, width);
+
+    /// <inheritdoc/>
+    public override bool IsHead(string parameter) => parameter.StartsWith("head.", StringComparison.Ordinal);
+
+    /// <inheritdoc/>
+    public override int LayerOf(string parameter)
+    {
+        var path = parameter.Split('.');
+        return path[0] switch
+        {
+            "downsample_layers" => Before(int.Parse(path[1], CultureInfo.InvariantCulture)),
+            "stages" => Before(int.Parse(path[1], CultureInfo.InvariantCulture)) + 1
+                + int.Parse(path[2] == "blocks" ? path[3] : path[2], CultureInfo.InvariantCulture),
+            _ => LayerCount - 1,
+        };
+
+        int Before(int stage) => Depths.Take(stage).Sum();
+    }
 
     internal float DropPathProbability(int stage, int block) =>
         DropPathRate * (Depths.Take(stage).Sum() + block) / Math.Max(1, Depths.Sum() - 1);

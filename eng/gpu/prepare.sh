@@ -3,7 +3,7 @@
 #   .gpu/runtime/ort-cuda.tar.xz  ONNX Runtime with its CUDA provider, made once from ../shared/gpu (a stand-in for the package
 #                                 Microsoft.ML.OnnxRuntime.Gpu, which an application references in the ordinary way)
 #   .gpu/app/app.tar.xz           the test programs, published self-contained
-# usage: prepare.sh [--runtime-from FILE]
+# usage: prepare.sh [--runtime-from FILE]   (PROGRAMS and GOLDENS choose among the test programs and the families of reference cases)
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
@@ -21,9 +21,11 @@ for program in ${PROGRAMS:-Onnx.Tests Attention.Tests Vision.Tests Goldens Bench
     -v quiet --nologo -o "$stage/app"
 done
 rm -f "$stage"/app/*.pdb "$stage"/app/*.xml
-if [ -d ../shared/goldens/biformer ]; then # absent in a second worktree
-  mkdir -p "$stage/app/goldens"
-  cp -r ../shared/goldens/biformer "$stage/app/goldens/"
-fi
+for family in ${GOLDENS:-biformer tnt raftmlp ela}; do
+  if [ -d "../shared/goldens/$family" ]; then # absent in a second worktree
+    mkdir -p "$stage/app/goldens"
+    cp -r "../shared/goldens/$family" "$stage/app/goldens/"
+  fi
+done
 tar c -C "$stage" app | xz -T0 -3 > .gpu/app/app.tar.xz
 ls -l .gpu/runtime/ort-cuda.tar.xz .gpu/app/app.tar.xz

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the CUDA tests and the GPU benchmarks on a machine with an NVIDIA Hopper GPU, CUDA 13 and cuDNN 9, from what
 # eng/gpu/prepare.sh made. Unpacks whichever of the two archives is there; with only the runtime it stops after unpacking.
-# usage: run.sh [unpack|tests|goldens|bench|all]...   (TEST_ARGS goes to the test programs)
+# usage: run.sh [unpack|tests|goldens|bench|all]...   (TEST_ARGS goes to the test programs; MODELS and PRECISIONS
+# choose the training steps of bench)
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 home=${GPU_HOME:-/tmp/attention-gpu}
@@ -33,8 +34,10 @@ for what in "${@:-all}"; do
         echo "goldens: not run, prepare.sh found no ../shared/goldens"
       fi ;;&
     bench | all)
-      for precision in tf32 fp32; do
-        "$home/app/Benchmarks" training --device cuda --precision $precision --python "$python" || failed=1
+      for model in ${MODELS:-biformer_tiny tnt_s_patch16_224 raftmlp_s}; do
+        for precision in ${PRECISIONS:-tf32 amp}; do
+          "$home/app/Benchmarks" training --device cuda --model $model --precision $precision --python "$python" || failed=1
+        done
       done
       "$home/app/Benchmarks" ops --device cuda || failed=1 ;;
   esac

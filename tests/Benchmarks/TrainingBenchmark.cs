@@ -11,43 +11,41 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Benchmarks;
 
-/// <summary>A training step (forward, backward, AdamW) of BiFormer, beside the same model in PyTorch where there is one.</summary>
+/// <summary>A training step (forward, backward, AdamW) of a model, beside the same model in PyTorch where there is one.</summary>
 internal static class TrainingBenchmark
 {
-    private static readonly Dictionary<string, BiFormerConfig> Variants = new()
+    private static readonly BiFormerConfig SmallBiFormer = new()
     {
-        ["tiny"] = BiFormer.Variants["biformer_tiny"],
-        ["small32"] = new()
-        {
-            Depths = [1, 1, 2], Widths = [32, 64, 128], MlpRatios = [3, 3, 3], WindowCounts = [4, 4, 4], TopKs = [2, 4, -2], ClassCount = 10,
-        },
+        Depths = [1, 1, 2], Widths = [32, 64, 128], MlpRatios = [3, 3, 3], WindowCounts = [4, 4, 4], TopKs = [2, 4, -2], ClassCount = 10,
     };
 
     public static int Run(string[] args)
     {
         var cuda = Option(args, "--device", "cpu") == "cuda";
-        var variant = Option(args, "--variant", cuda ? "tiny" : "small32");
-        var size = int.Parse(Option(args, "--size", variant == "tiny" ? "224" : "32"));
-        var batch = int.Parse(Option(args, "--batch", cuda ? "128" : variant == "tiny" ? "4" : "64"));
+        var name = Option(args, "--model", cuda ? "biformer_tiny" : "biformer_small32");
+        var isSmall = name == "biformer_small32";
+        var size = int.Parse(Option(args, "--size", isSmall ? "32" : "224"));
+        var batch = int.Parse(Option(args, "--batch", cuda ? "128" : isSmall ? "64" : "4"));
         var steps = int.Parse(Option(args, "--steps", cuda ? "20" : "9"));
         var precision = Option(args, "--precision", cuda ? "tf32" : "fp32");
+        var config = isSmall ? SmallBiFormer : ImageClassifiers.Find(name);
 
         Machine.Print();
-        var ours = Ours(Variants[variant], size, batch, steps, cuda, precision, args.Contains("--profile"));
-        Console.WriteLine($"ours: {variant} size {size} batch {batch} {precision}: median {ours:F2} ms a step");
+        var ours = Ours(config, size, batch, steps, cuda, precision, args.Contains("--profile"));
+        Console.WriteLine($"ours: {name} size {size} batch {batch} {precision}: median {ours:F2} ms a step");
         if (Option(args, "--python", "") is { Length: > 0 } python
-            && PyTorch(python, $"--device {(cuda ? "cuda" : "cpu")} --variant {variant} --size {size} --batch {batch} --steps {steps} --precision {precision}") is { } theirs)
+            && PyTorch(python, $"{name} --device {(cuda ? "cuda" : "cpu")} --size {size} --batch {batch} --steps {steps} --precision {precision}") is { } theirs)
         {
-            Console.WriteLine($"ours / PyTorch: {ours / theirs:F2}");
+            Console.WriteLine($"ours / PyTorch: {name} {precision} {ours / theirs:F2}");
         }
         return 0;
     }
 
-    private static double Ours(BiFormerConfig config, int size, int batch, int steps, bool cuda, string precision, bool profile)
+    private static double Ours(ImageClassifierConfig config, int size, int batch, int steps, bool cuda, string precision, bool profile)
     {
         var watch = Stopwatch.StartNew();
         var graph = TrainingGraph.Build(
-            BiFormer.Build(config, new RandomWeights(1), size, size),
+            config.Build(new RandomWeights(1), size, size),
             new Dictionary<string, long> { ["N"] = batch },
             (builder, outputs) => Losses.CrossEntropy(outputs["logits"], builder.Input("labels", TensorElementType.Int64, [batch]), labelSmoothing: 0.1f),
             new() { Optimizer = new AdamW { WeightDecay = 0.05f } });
@@ -121,7 +119,7 @@ internal static class TrainingBenchmark
 
     private static double? PyTorch(string python, string arguments)
     {
-        var script = Path.Combine(Environment.CurrentDirectory, "tests/Benchmarks/pytorch/biformer.py");
+        var script = Path.Combine(Environment.CurrentDirectory, "tests/Benchmarks/pytorch/training_step.py");
         if (!File.Exists(script))
             throw new FileNotFoundException($"run from the repository's root: there is no {script}");
         using var process = Process.Start(new ProcessStartInfo(python, $"{script} {arguments}") { RedirectStandardOutput = true })!;

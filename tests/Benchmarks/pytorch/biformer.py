@@ -1,16 +1,6 @@
-"""BiFormer in plain PyTorch, written from the paper and specs for benchmarks: the peer that our training step is measured against.
-
-usage: biformer.py [--device cpu|cuda] [--variant tiny|small32] [--size 224] [--batch 128] [--steps 20] [--precision fp32|tf32|amp]
-Prints the median time of a training step (forward, backward, AdamW).
-"""
-import argparse
-import platform
-import statistics
-import time
-
+"""BiFormer in plain PyTorch, written from the paper and the specification as a peer for benchmarks."""
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 
 
 class RoutedAttention(nn.Module):
@@ -102,63 +92,3 @@ class BiFormer(nn.Module):
         for downsample, stage in zip(self.downsample_layers, self.stages):
             x = stage(downsample(x))
         return self.head(self.norm(x).mean((2, 3)))
-
-
-VARIANTS = {
-    "tiny": dict(depth=[2, 2, 8, 2], widths=[64, 128, 256, 512], heads=[2, 4, 8, 8], top_k=[1, 4, 16, -2], windows=7, classes=1000),
-    "small32": dict(depth=[1, 1, 2], widths=[32, 64, 128], heads=[1, 2, 8], top_k=[2, 4, -2], windows=4, classes=10),
-}
-
-
-def main():
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--variant", default="tiny", choices=VARIANTS)
-    parser.add_argument("--size", type=int, default=224)
-    parser.add_argument("--batch", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "amp"])
-    args = parser.parse_args()
-    torch.manual_seed(0)
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = args.precision != "fp32"
-    torch.backends.cudnn.benchmark = True
-    if args.device == "cpu":
-        torch.set_num_threads(2)
-    model = BiFormer(**VARIANTS[args.variant]).to(args.device).train()
-    decay = [p for p in model.parameters() if p.ndim >= 2]
-    rest = [p for p in model.parameters() if p.ndim < 2]
-    optimizer = torch.optim.AdamW([dict(params=decay, weight_decay=0.05), dict(params=rest, weight_decay=0.0)], lr=1e-3)
-    scaler = torch.amp.GradScaler(args.device) if args.precision == "amp" else None
-    x = torch.randn(args.batch, 3, args.size, args.size, device=args.device)
-    y = torch.randint(0, VARIANTS[args.variant]["classes"], (args.batch,), device=args.device)
-
-    def step():
-        optimizer.zero_grad(set_to_none=True)
-        if scaler:
-            with torch.autocast(args.device, dtype=torch.float16):
-                loss = F.cross_entropy(model(x), y, label_smoothing=0.1)
-            scaler.scale(loss).backward()
-            scaler.step(optimizer)
-            scaler.update()
-        else:
-            loss = F.cross_entropy(model(x), y, label_smoothing=0.1)
-            loss.backward()
-            optimizer.step()
-        if args.device == "cuda":
-            torch.cuda.synchronize()
-        return loss
-
-    for _ in range(3):
-        step()
-    times = []
-    for _ in range(args.steps):
-        start = time.perf_counter()
-        step()
-        times.append((time.perf_counter() - start) * 1e3)
-    device = torch.cuda.get_device_name() if args.device == "cuda" else platform.processor() or platform.machine()
-    print(f"pytorch {torch.__version__} {device} {args.variant} size {args.size} batch {args.batch} {args.precision}: "
-          f"median {statistics.median(times):.2f} ms, min {min(times):.2f} ms a step")
-
-
-if __name__ == "__main__":
-    main()

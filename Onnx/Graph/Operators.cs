@@ -105,14 +105,16 @@ public static class Operators
     public static Value LayerNormalization(this Value value, Value scale, Value? bias, float epsilon) =>
         value.Builder.Op("LayerNormalization", [value, scale, bias], new() { ["axis"] = -1, ["epsilon"] = epsilon });
 
-    /// <summary>Convolution of [N, C, H, W] with weights [M, C / group, kH, kW], equally strided and padded on all sides.</summary>
-    public static Value Conv2d(this Value value, Value weight, Value? bias, long stride = 1, long padding = 0, long group = 1)
+    /// <summary>Convolution of [N, C, H, W] with weights [M, C / group, kH, kW], with the same stride, padding and dilation on both axes.</summary>
+    public static Value Conv2d(
+        this Value value, Value weight, Value? bias, long stride = 1, long padding = 0, long group = 1, long dilation = 1)
     {
         var kernel = weight.Shape;
         return value.Builder.Op("Conv", [value, weight, bias], new()
         {
             ["kernel_shape"] = new[] { kernel[2].Value, kernel[3].Value },
             ["strides"] = new[] { stride, stride },
+            ["dilations"] = new[] { dilation, dilation },
             ["pads"] = new[] { padding, padding, padding, padding },
             ["group"] = group,
         });

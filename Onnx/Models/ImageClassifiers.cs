@@ -8,6 +8,8 @@ public static class ImageClassifiers
     /// <summary>All published variants, and small ones of ours, by their name.</summary>
     public static IReadOnlyDictionary<string, ImageClassifierConfig> Variants { get; } =
         BiFormer.Variants.Select(Entry)
+            .Concat(MobileNetV2.Variants.Select(Entry))
+            .Concat(ResNet.Variants.Select(Entry))
             .ToFrozenDictionary(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>A variant by its name.</summary>

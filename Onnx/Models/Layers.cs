@@ -35,6 +35,20 @@ internal static class Layers
         return value.Conv2d(parameters, channels, kernel, padding: kernel / 2, group: channels);
     }
 
+    /// <summary>
+    /// Convolution of [N, C, H, W] without bias that pads as much as keeps the map's size at stride 1, then batch normalisation: what
+    /// convolutional networks are made of.
+    /// </summary>
+    public static Value ConvNorm(
+        this Value value, Parameters convolution, Parameters norm, long channels, long kernel,
+        long stride = 1, long group = 1, long dilation = 1)
+    {
+        using var scope = convolution.Scope();
+        var weight = convolution.Get(
+            "weight", Initialization.FanOut(kernel * kernel * channels), channels, value.Shape[1].Value / group, kernel, kernel);
+        return value.Conv2d(weight, null, stride, dilation * (kernel / 2), group, dilation).BatchNorm(norm);
+    }
+
     /// <summary>Batch normalisation of [N, C, H, W] by the running statistics.</summary>
     public static Value BatchNorm(this Value value, Parameters parameters, float epsilon = 1e-5f)
     {

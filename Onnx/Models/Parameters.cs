@@ -32,6 +32,9 @@ internal sealed class Parameters
     /// <summary>The parameters of a module inside this one.</summary>
     public Parameters this[string module] => new(this, module);
 
+    /// <summary>The path of this module, as in the names of its parameters.</summary>
+    public string Path => _prefix.TrimEnd('.');
+
     /// <summary>Names the nodes made until the result is disposed after the module.</summary>
     public IDisposable Scope() => _builder.Scope(_segment);
 

@@ -57,6 +57,8 @@ public static class AttentionOps
         new BatchNormalizationTraining(),
         new DepthwiseConv(),
         new DropPath(),
+        new EfficientLocalAttention(),
+        new EfficientLocalAttentionGrad(),
         new GeluGrad(),
         new GroupedConvWeightGrad(),
         new LayerNormalizationGrad(),

@@ -26,6 +26,10 @@ public abstract record Initialization
     /// <param name="fanIn">The number of inputs that each output sums over.</param>
     public static Initialization FanIn(long fanIn) => Uniform(1 / Math.Sqrt(fanIn));
 
+    /// <summary>He's start of convolutions before rectifiers: normal with the variance 2 / <c>fanOut</c>.</summary>
+    /// <param name="fanOut">The number of outputs that each input goes into.</param>
+    public static Initialization FanOut(long fanOut) => TruncatedNormal(Math.Sqrt(2.0 / fanOut), double.PositiveInfinity);
+
     /// <summary>Normal with mean 0, drawn anew beyond <paramref name="bound"/>: the usual start of transformers' linear layers.</summary>
     /// <param name="deviation">The standard deviation.</param>
     /// <param name="bound">The largest absolute value.</param>

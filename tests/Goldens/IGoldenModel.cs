@@ -20,7 +20,7 @@ internal interface IGoldenModel
 /// <summary>The families that are known.</summary>
 internal static class GoldenModels
 {
-    private static readonly IGoldenModel[] All = [new BiFormerCases()];
+    private static readonly IGoldenModel[] All = [new BiFormerCases(), new ElaCases()];
 
     public static IGoldenModel Find(string name) =>
         Array.Find(All, model => model.Name == name)

@@ -1,0 +1,38 @@
+using Microsoft.ML.Attention.Onnx.Training;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.Attention.Onnx.Tests.Models;
+
+/// <summary>Whether a model can be trained.</summary>
+internal static class ParameterGradients
+{
+    /// <summary>Every parameter of a model has a finite gradient that is not all 0.</summary>
+    /// <param name="model">The model, of input <c>x</c>.</param>
+    /// <param name="image">The input.</param>
+    /// <param name="output">The output whose mean square is differentiated.</param>
+    public static void AssertAll(OnnxModel model, Tensor image, string output = "logits")
+    {
+        var graph = model.Graph;
+        var parameters = graph.Initializers.Where(pair => pair.Value.Type == TensorElementType.Float && pair.Value.Dims.Count > 0
+            && !pair.Key.Contains(".running_", StringComparison.Ordinal)).Select(pair => pair.Key).ToArray();
+        GraphSimplifier.FixSizes(graph, new Dictionary<string, long> { ["N"] = image.Dims[0] }, model.Functions);
+        Backward.Prepare(graph, model.Functions);
+        var builder = new GraphBuilder(graph);
+        var values = builder[output];
+        var loss = (values * values).ReduceMean([.. Enumerable.Range(0, values.Shape.Rank).Select(axis => (long)axis)]);
+        var gradients = Backward.Differentiate(loss, parameters);
+        Assert.Equal(parameters.Order(), gradients.Keys.Intersect(parameters).Order());
+        foreach (var parameter in parameters)
+            builder.Output("gradient of " + parameter, gradients[parameter]);
+
+        var outputs = SessionRunner.Run(builder.ToModel(), new Dictionary<string, Tensor> { ["x"] = image });
+
+        foreach (var parameter in parameters)
+        {
+            var gradient = outputs["gradient of " + parameter];
+            Assert.Equal(graph.Initializers[parameter].Dims, gradient.Dims);
+            Assert.All(gradient.AsSpan<float>().ToArray(), value => Assert.True(float.IsFinite(value)));
+            Assert.Contains(gradient.AsSpan<float>().ToArray(), value => value != 0);
+        }
+    }
+}

@@ -60,6 +60,7 @@ public static class AttentionOps
         new EfficientLocalAttention(),
         new EfficientLocalAttentionGrad(),
         new GeluGrad(),
+        new GlobalDynamicConvolution(),
         new GroupedConvWeightGrad(),
         new LayerNormalizationGrad(),
         new SoftmaxGrad(),

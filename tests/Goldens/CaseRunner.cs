@@ -24,14 +24,15 @@ internal static class CaseRunner
     /// <exception cref="Exception">The case is not understood, or the model does not run.</exception>
     public static WorstTensor[] Run(GoldenCase golden, IReadOnlyList<RunMode> modes)
     {
-        var model = GoldenModels.Find(golden.Model).Build(golden);
+        var family = GoldenModels.Find(golden.Model);
+        var model = family.Build(golden);
         foreach (var name in golden.Expected.Keys.Where(name => name.StartsWith(OutputPrefix, StringComparison.Ordinal)))
         {
             if (!model.Graph.Outputs.Contains(ModelOutput(name)))
                 throw new InvalidDataException($"the model has no output for '{name}'");
         }
-        var bytes = model.ToBytes();
-        return [.. modes.Select(mode => Compare(golden, Outputs(bytes, golden.Inputs, mode)))];
+        var (bytes, inputs) = (model.ToBytes(), family.Prepare(golden));
+        return [.. modes.Select(mode => Compare(golden, Outputs(bytes, inputs, mode)))];
     }
 
     private static WorstTensor Compare(GoldenCase golden, Dictionary<string, Tensor> outputs) =>

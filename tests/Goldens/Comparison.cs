@@ -32,6 +32,9 @@ internal static class Comparison
         return largest / Spread(b);
     }
 
+    /// <summary>The standard deviation of a tensor's values.</summary>
+    public static double Spread(Tensor tensor) => Spread(ToDouble(tensor));
+
     // The standard deviation; of values that are all the same their magnitude.
     private static double Spread(double[] values)
     {
@@ -52,6 +55,7 @@ internal static class Comparison
     {
         TensorElementType.Float => Array.ConvertAll(tensor.AsSpan<float>().ToArray(), value => (double)value),
         TensorElementType.Double => tensor.AsSpan<double>().ToArray(),
+        TensorElementType.UInt8 => Array.ConvertAll(tensor.AsSpan<byte>().ToArray(), value => (double)value),
         _ => throw new InvalidDataException($"{tensor.Type} tensors cannot be compared"),
     };
 }

@@ -15,12 +15,15 @@ internal interface IGoldenModel
     /// </summary>
     /// <exception cref="NotSupportedException">The case is of a kind that is not known.</exception>
     OnnxModel Build(GoldenCase golden);
+
+    /// <summary>The model's inputs, where they are not those of the case: what a transformer makes of pictures before the model runs.</summary>
+    IReadOnlyDictionary<string, Tensor> Prepare(GoldenCase golden) => golden.Inputs;
 }
 
 /// <summary>The families that are known.</summary>
 internal static class GoldenModels
 {
-    private static readonly IGoldenModel[] All = [new BiFormerCases(), new ElaCases()];
+    private static readonly IGoldenModel[] All = [new BiFormerCases(), new ElaCases(), new UgdcCases()];
 
     public static IGoldenModel Find(string name) =>
         Array.Find(All, model => model.Name == name)

@@ -92,8 +92,8 @@ internal static class GraphSimplifier
             graph.Initializers.Remove(name);
     }
 
-    // A subgraph reads values of the graph around it by name.
-    private static void AddInputs(Node node, HashSet<string> used)
+    /// <summary>Adds what a node reads; its subgraphs read values of the graph around it by name.</summary>
+    public static void AddInputs(Node node, HashSet<string> used)
     {
         used.UnionWith(node.Inputs);
         foreach (var inner in node.Attributes.Select(attribute => attribute.Value).OfType<Graph>().SelectMany(graph => graph.Nodes))

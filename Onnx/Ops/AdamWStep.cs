@@ -10,7 +10,8 @@ namespace Microsoft.ML.Attention.Onnx.Ops;
 /// <para>Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019 (arXiv 1711.05101).</para>
 /// <list type="bullet">
 /// <item>Inputs: <c>weights</c>, <c>gradient</c>, <c>first_moment</c>, <c>second_moment</c>, all [P]; <c>gradient_scale</c>, a scalar
-/// that the gradient is multiplied by; <c>step</c> [3]: the learning rate, 1 - beta1^t and 1 - beta2^t in step t (from 1).</item>
+/// that the gradient is multiplied by, or NaN to leave all as it is; <c>step</c> [3]: the learning rate, 1 - beta1^t and 1 - beta2^t in
+/// step t (from 1).</item>
 /// <item>Outputs: <c>new_weights</c>, <c>new_first_moment</c>, <c>new_second_moment</c>, all [P].</item>
 /// <item>Attributes: <c>beta1</c>, <c>beta2</c>, <c>epsilon</c>, <c>weight_decay</c>, <c>learning_rate_scale</c>.</item>
 /// </list>
@@ -35,7 +36,13 @@ public sealed class AdamWStep : AttentionOp
             second = (second * Attribute("beta2")) + (gradient * gradient * (1 - Attribute("beta2")));
             var denominator = (second / Step(2)).Apply("Sqrt") + Attribute("epsilon");
             var decayed = weights * (1 - (rate * Attribute("weight_decay")));
-            return [decayed - (rate / Step(1) * first / denominator), first, second];
+            var skipped = inputs[4].Apply("IsNaN");
+            return
+            [
+                skipped.Where(weights, decayed - (rate / Step(1) * first / denominator)),
+                skipped.Where(inputs[2], first),
+                skipped.Where(inputs[3], second),
+            ];
 
             Value Attribute(string name) => builder.Attribute(name, typeof(float));
 

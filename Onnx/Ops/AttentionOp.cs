@@ -33,6 +33,9 @@ public abstract class AttentionOp
     /// <summary>Builds the definition in standard operators.</summary>
     protected abstract Function CreateFunction();
 
+    /// <summary>Whether an input is in single precision even where the operator computes in half.</summary>
+    internal virtual bool KeepsSingle(int input) => false;
+
     /// <summary>Whether the operator brings a gradient of its own; else calls are differentiated through the definition.</summary>
     internal virtual bool HasGradient => false;
 

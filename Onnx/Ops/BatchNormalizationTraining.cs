@@ -3,6 +3,7 @@ using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.Attention.Onnx.Training;
+using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
@@ -10,8 +11,8 @@ namespace Microsoft.ML.Attention.Onnx.Ops;
 /// Batch normalisation as in training: normalises by the statistics of the batch and moves the running statistics towards them, as
 /// PyTorch's BatchNorm does (the running variance is the unbiased one).
 /// <list type="bullet">
-/// <item>Inputs: <c>x</c> [N, C, ...], <c>scale</c> [C], <c>bias</c> [C], <c>running_mean</c> [C], <c>running_variance</c> [C].</item>
-/// <item>Outputs: <c>y</c> [N, C, ...], <c>new_running_mean</c> [C], <c>new_running_variance</c> [C].</item>
+/// <item>Inputs: <c>x</c> [N, C, ...], float32 or float16; float32 <c>scale</c> [C], <c>bias</c> [C], <c>running_mean</c> [C], <c>running_variance</c> [C].</item>
+/// <item>Outputs: <c>y</c> [N, C, ...], of the type of x; float32 <c>new_running_mean</c> [C], <c>new_running_variance</c> [C].</item>
 /// <item>Attributes: <c>epsilon</c>; <c>momentum</c>, the weight of the new statistics (PyTorch's sense), mostly 0.1.</item>
 /// </list>
 /// </summary>
@@ -25,7 +26,7 @@ public sealed class BatchNormalizationTraining : AttentionOp
         ["epsilon", "momentum"],
         (builder, inputs) =>
         {
-            var x = inputs[0].Reshape(0, 0, -1);
+            var x = builder.Op("CastLike", [inputs[0], inputs[1]]).Reshape(0, 0, -1);
             var epsilon = builder.Op("CastLike", [builder.Attribute("epsilon", typeof(float)), x]);
             var momentum = builder.Op("CastLike", [builder.Attribute("momentum", typeof(float)), x]);
             var mean = x.ReduceMean([0, 2], keepDims: true);
@@ -39,11 +40,13 @@ public sealed class BatchNormalizationTraining : AttentionOp
             var y = (centered * (inverse * inputs[1].Reshape(1, -1, 1))) + inputs[2].Reshape(1, -1, 1);
             return
             [
-                y.Reshape(inputs[0].ShapeOf()),
+                builder.Op("CastLike", [y.Reshape(inputs[0].ShapeOf()), inputs[0]]),
                 inputs[3] + (momentum * (mean.Reshape(-1) - inputs[3])),
                 inputs[4] + (momentum * (unbiased.Reshape(-1) - inputs[4])),
             ];
         });
+
+    internal override bool KeepsSingle(int input) => input > 0;
 
     internal override bool HasGradient => true;
 
@@ -52,12 +55,20 @@ public sealed class BatchNormalizationTraining : AttentionOp
 
     internal override IEnumerable<Kernel> Kernels =>
     [
-        Signature.Cpu<float>(SimdKernel.Widest(
+        KernelContract.Cpu<float>(SimdKernel.Widest(
             BatchNormalizationKernel<Vector512<float>, Simd512<float>>.Forward,
             BatchNormalizationKernel<Vector256<float>, Simd256<float>>.Forward,
             BatchNormalizationKernel<Vector128<float>, Simd128<float>>.Forward)),
-        Signature.Cuda<float>(BatchNormalizationKernel.Forward),
+        KernelContract.Cuda<float>(BatchNormalizationKernel<float>.Forward),
+        KernelContract.Cuda<Half>(BatchNormalizationKernel<Half>.Forward),
     ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[0], inputs[3], inputs[4]];
+
+    private static KernelSignature KernelContract => new(
+        nameof(BatchNormalizationTraining),
+        ["x", Single("scale"), Single("bias"), Single("running_mean"), Single("running_variance")],
+        ["y", Single("new_running_mean") with { Optional = true }, Single("new_running_variance") with { Optional = true }]);
+
+    private static KernelParameter Single(string name) => new(name) { Type = TensorElementType.Float };
 }

@@ -73,7 +73,8 @@ public sealed class DepthwiseConv : AttentionOp
             attributes => new DepthwiseConvKernel<Vector512<float>, Simd512<float>>(attributes),
             attributes => new DepthwiseConvKernel<Vector256<float>, Simd256<float>>(attributes),
             attributes => new DepthwiseConvKernel<Vector128<float>, Simd128<float>>(attributes))),
-        KernelContract.Cuda<float>(attributes => new DepthwiseConvKernel(attributes)),
+        KernelContract.Cuda<float>(attributes => new DepthwiseConvKernel<float>(attributes)),
+        KernelContract.Cuda<Half>(attributes => new DepthwiseConvKernel<Half>(attributes)),
     ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)

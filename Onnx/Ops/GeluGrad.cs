@@ -32,7 +32,8 @@ public sealed class GeluGrad : AttentionOp
             _ => new GeluGradKernel<Vector512<float>, Simd512<float>>(),
             _ => new GeluGradKernel<Vector256<float>, Simd256<float>>(),
             _ => new GeluGradKernel<Vector128<float>, Simd128<float>>())),
-        Signature.Cuda<float>(_ => new GeluGradKernel()),
+        Signature.Cuda<float>(_ => new GeluGradKernel<float>()),
+        Signature.Cuda<Half>(_ => new GeluGradKernel<Half>()),
     ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1]];

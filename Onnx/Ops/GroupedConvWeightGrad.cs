@@ -63,7 +63,8 @@ public sealed class GroupedConvWeightGrad : AttentionOp
             attributes => new GroupedConvWeightGradKernel<Vector512<float>, Simd512<float>>(attributes),
             attributes => new GroupedConvWeightGradKernel<Vector256<float>, Simd256<float>>(attributes),
             attributes => new GroupedConvWeightGradKernel<Vector128<float>, Simd128<float>>(attributes))),
-        Signature.Cuda<float>(attributes => new GroupedConvWeightGradKernel(attributes)),
+        Signature.Cuda<float>(attributes => new GroupedConvWeightGradKernel<float>(attributes)),
+        Signature.Cuda<Half>(attributes => new GroupedConvWeightGradKernel<Half>(attributes)),
     ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)

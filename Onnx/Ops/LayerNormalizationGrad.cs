@@ -49,7 +49,8 @@ public sealed class LayerNormalizationGrad : AttentionOp
             attributes => new LayerNormalizationGradKernel<Vector512<float>, Simd512<float>>(attributes),
             attributes => new LayerNormalizationGradKernel<Vector256<float>, Simd256<float>>(attributes),
             attributes => new LayerNormalizationGradKernel<Vector128<float>, Simd128<float>>(attributes))),
-        Signature.Cuda<float>(attributes => new LayerNormalizationGradKernel(attributes)),
+        Signature.Cuda<float>(attributes => new LayerNormalizationGradKernel<float>(attributes)),
+        Signature.Cuda<Half>(attributes => new LayerNormalizationGradKernel<Half>(attributes)),
     ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1], inputs[2], inputs[2]];

@@ -33,7 +33,8 @@ public sealed class SoftmaxGrad : AttentionOp
             attributes => new SoftmaxGradKernel<Vector512<float>, Simd512<float>>(attributes),
             attributes => new SoftmaxGradKernel<Vector256<float>, Simd256<float>>(attributes),
             attributes => new SoftmaxGradKernel<Vector128<float>, Simd128<float>>(attributes))),
-        Signature.Cuda<float>(attributes => new SoftmaxGradKernel(attributes)),
+        Signature.Cuda<float>(attributes => new SoftmaxGradKernel<float>(attributes)),
+        Signature.Cuda<Half>(attributes => new SoftmaxGradKernel<Half>(attributes)),
     ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1]];

@@ -21,8 +21,9 @@ internal static class Backward
     /// <summary>Adds to a prepared graph the gradients of a scalar with respect to values of it.</summary>
     /// <param name="loss">The scalar.</param>
     /// <param name="targets">The names of the values: inputs, initialisers or outputs of nodes.</param>
+    /// <param name="scale">A scalar that all gradients are multiplied by; 1 if null.</param>
     /// <returns>The gradients by name; a value that the loss does not depend on has none.</returns>
-    public static Dictionary<string, Value> Differentiate(Value loss, IEnumerable<string> targets)
+    public static Dictionary<string, Value> Differentiate(Value loss, IEnumerable<string> targets, Value? scale = null)
     {
         var builder = loss.Builder;
         var nodes = builder.Graph.Nodes.ToArray();
@@ -30,7 +31,7 @@ internal static class Backward
         foreach (var node in nodes.Where(node => node.Inputs.Exists(active.Contains)))
             active.UnionWith(node.Outputs.Where(output => output.Length > 0 && IsReal(builder.Graph.Info(output).Type)));
 
-        var gradients = new Dictionary<string, Value>(StringComparer.Ordinal) { [loss.Name] = builder.Scalar(1, loss) };
+        var gradients = new Dictionary<string, Value>(StringComparer.Ordinal) { [loss.Name] = scale ?? builder.Scalar(1, loss) };
         foreach (var node in nodes.Reverse()
             .Where(node => node.Inputs.Exists(active.Contains) && node.Outputs.Exists(gradients.ContainsKey)))
         {

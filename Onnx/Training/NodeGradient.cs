@@ -91,6 +91,9 @@ internal static class GradientSteps
         value.Shape.IsStatic && value.Shape.ToArray().AsSpan().SequenceEqual(sizes) ? value
         : value.Builder.Op("Reshape", [value, value.Builder.Int64(sizes)], sizes.Contains(0) ? new() { ["allowzero"] = 1 } : null);
 
+    /// <summary>Converts the element type; no node where it is the same.</summary>
+    public static Value CastTo(this Value value, TensorElementType type) => value.Type == type ? value : value.Cast(type);
+
     /// <summary>Expands to the given shape; no node where it is the same.</summary>
     public static Value ExpandTo(this Value value, Shape shape) =>
         value.Shape.IsStatic && value.Shape.ToArray().AsSpan().SequenceEqual(shape.ToArray()) ? value

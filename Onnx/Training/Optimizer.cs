@@ -32,6 +32,12 @@ public abstract record Optimizer
     internal abstract void Prepare(long step, float learningRate, Span<float> numbers);
 
     /// <summary>Adds the update of one group to the graph; returns the new weights, then the new moments.</summary>
+    /// <param name="weights">The weights [P].</param>
+    /// <param name="gradient">Their gradient [P].</param>
+    /// <param name="moments">The moments [P].</param>
+    /// <param name="gradientScale">A scalar that multiplies the gradient; where it is NaN, weights and moments stay as they are.</param>
+    /// <param name="step">What <see cref="Prepare"/> filled.</param>
+    /// <param name="group">Says how the parameters are updated.</param>
     internal abstract Value[] Update(
         Value weights, Value gradient, Value[] moments, Value? gradientScale, Value step, ParameterGroup group);
 }
@@ -97,9 +103,11 @@ public sealed record Sgd : Optimizer
         if (group.WeightDecay != 0)
             gradient += weights * group.WeightDecay;
         if (Momentum == 0)
-            return [weights - (gradient * rate)];
+            return [Next(weights, weights - (gradient * rate))];
         var velocity = (moments[0] * Momentum) + gradient;
         var direction = Nesterov ? gradient + (velocity * Momentum) : velocity;
-        return [weights - (direction * rate), velocity];
+        return [Next(weights, weights - (direction * rate)), Next(moments[0], velocity)];
+
+        Value Next(Value old, Value next) => gradientScale is null ? next : gradientScale.Apply("IsNaN").Where(old, next);
     }
 }

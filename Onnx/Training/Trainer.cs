@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Numerics;
 using System.Runtime.InteropServices;
 using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Weights;
@@ -16,6 +17,7 @@ public sealed class Trainer : IDisposable
     private readonly TrainingGraph _graph;
     private readonly int? _cudaDevice;
     private readonly long _seed;
+    private readonly LossScale? _lossScale;
     private readonly InferenceSession _session;
     private readonly RunOptions _runOptions = new();
     private readonly Dictionary<string, OrtValue> _inputs = [];
@@ -34,7 +36,7 @@ public sealed class Trainer : IDisposable
     {
         ArgumentNullException.ThrowIfNull(graph);
         (_graph, _cudaDevice, _seed) = (graph, cudaDevice, seed);
-        _session = CreateSession(graph.Step, options);
+        _session = CreateSession(graph, options);
         if (cudaDevice is { } device)
         {
             using var memory = new OrtMemoryInfo("Cuda", OrtAllocatorType.DeviceAllocator, device, OrtMemType.Default);
@@ -43,7 +45,9 @@ public sealed class Trainer : IDisposable
         var info = graph.Step.Graph;
         foreach (var name in info.Inputs.Where(name => !graph.State.Any(state => state.Name == name)))
             _inputs[name] = Allocate(info.Info(name).Type!.Value, info.Info(name).Shape!.ToArray());
-        foreach (var name in graph.Metrics.Append(TrainingGraph.LossOutput))
+        if (_inputs.ContainsKey(TrainingGraph.LossScaleInput))
+            _lossScale = new();
+        foreach (var name in info.Outputs.Where(name => !graph.State.Any(state => state.Name + TrainingGraph.NextSuffix == name)))
             _scalars[name] = Allocate(TensorElementType.Float, []);
         // The first set holds the initial state in host memory. On the CPU it is used again, on a device two sets of its own follow it.
         _sets = new OrtValue[cudaDevice is null ? 2 : 3][];
@@ -58,6 +62,15 @@ public sealed class Trainer : IDisposable
     /// <summary>The number of steps so far.</summary>
     public long StepCount { get; private set; }
 
+    /// <summary>
+    /// The number of steps whose gradients were not finite and which therefore left the parameters as they were. Counted with
+    /// <see cref="TrainingPrecision.Mixed"/> or <see cref="Optimizer.ClipNorm"/>.
+    /// </summary>
+    public long SkippedStepCount { get; private set; }
+
+    /// <summary>What the loss is multiplied by within the graph, so that gradients do not vanish in float16; 1 in float32.</summary>
+    public float LossScale => _lossScale?.Value ?? 1;
+
     /// <summary>The memory of an input in <see cref="TrainingGraph.BatchInputs"/>, row-major, to be filled before each step.</summary>
     /// <exception cref="ArgumentException">There is no such input.</exception>
     public Span<T> Input<T>(string name)
@@ -70,11 +83,14 @@ public sealed class Trainer : IDisposable
     /// <summary>Trains on what the inputs hold.</summary>
     /// <param name="learningRate">The learning rate of this step.</param>
     /// <returns>The loss, with the parameters as they were before the step.</returns>
+    /// <exception cref="InvalidOperationException">Gradients overflow in float16 however little the loss is scaled.</exception>
     public float Step(float learningRate)
     {
         StepCount++;
         if (_inputs.TryGetValue(TrainingGraph.StepInput, out var numbers))
-            _graph.Optimizer.Prepare(StepCount, learningRate, numbers.GetTensorMutableDataAsSpan<float>());
+            _graph.Optimizer.Prepare(StepCount - SkippedStepCount, learningRate, numbers.GetTensorMutableDataAsSpan<float>());
+        if (_inputs.TryGetValue(TrainingGraph.LossScaleInput, out var lossScale))
+            lossScale.GetTensorMutableDataAsSpan<float>()[0] = LossScale;
         if (_inputs.TryGetValue(TrainingGraph.NoiseInput, out var noise))
             Noise.Fill(noise.GetTensorMutableDataAsSpan<float>(), _seed, StepCount);
         var next = _current + 1 < _sets.Length ? _current + 1 : _sets.Length - 2;
@@ -83,6 +99,12 @@ public sealed class Trainer : IDisposable
             BindInputs(binding);
         _session.RunWithBinding(_runOptions, binding);
         _current = next;
+        if (_scalars.ContainsKey(TrainingGraph.GradientScaleOutput))
+        {
+            var skipped = float.IsNaN(Metric(TrainingGraph.GradientScaleOutput));
+            SkippedStepCount += skipped ? 1 : 0;
+            _lossScale?.Update(skipped);
+        }
         return Metric(TrainingGraph.LossOutput);
     }
 
@@ -124,6 +146,9 @@ public sealed class Trainer : IDisposable
     public void SaveState(string path) => SafetensorsFile.Write(path, ReadState(), new Dictionary<string, string>
     {
         ["step"] = StepCount.ToString(CultureInfo.InvariantCulture),
+        ["skipped"] = SkippedStepCount.ToString(CultureInfo.InvariantCulture),
+        ["loss_scale"] = LossScale.ToString(CultureInfo.InvariantCulture),
+        ["good_steps"] = (_lossScale?.GoodSteps ?? 0).ToString(CultureInfo.InvariantCulture),
     });
 
     /// <summary>Goes on from what <see cref="SaveState"/> wrote for the same training graph: as if it had not been interrupted.</summary>
@@ -132,8 +157,7 @@ public sealed class Trainer : IDisposable
     {
         using var file = SafetensorsFile.Open(path);
         var tensors = file.ReadAll();
-        if (!file.Metadata.TryGetValue("step", out var step) || !long.TryParse(step, CultureInfo.InvariantCulture, out var count))
-            throw new InvalidDataException($"'{path}' holds no state of a training: it does not say the number of steps.");
+        var (stepCount, skippedCount) = (Number<long>("step"), Number<long>("skipped"));
         for (var i = 0; i < _graph.State.Count; i++)
         {
             var (name, initial) = _graph.State[i];
@@ -144,13 +168,21 @@ public sealed class Trainer : IDisposable
             }
             tensor.AsSpan<float>().CopyTo(_sets[0][i].GetTensorMutableDataAsSpan<float>());
         }
-        (StepCount, _current) = (count, 0);
+        (StepCount, SkippedStepCount, _current) = (stepCount, skippedCount, 0);
+        if (_lossScale is not null)
+            (_lossScale.Value, _lossScale.GoodSteps) = (Number<float>("loss_scale"), Number<long>("good_steps"));
         // On a device the host's set was copied when it was bound.
         if (_cudaDevice is not null && _bindings[0, 1] is { } stale)
         {
             stale.Dispose();
             _bindings[0, 1] = null;
         }
+
+        T Number<T>(string name)
+            where T : INumber<T> =>
+            file.Metadata.TryGetValue(name, out var text) && T.TryParse(text, CultureInfo.InvariantCulture, out var number)
+                ? number
+                : throw new InvalidDataException($"'{path}' holds no state of a training: its metadata lack the number '{name}'.");
     }
 
     /// <inheritdoc/>
@@ -165,13 +197,15 @@ public sealed class Trainer : IDisposable
         _session.Dispose();
     }
 
-    private static InferenceSession CreateSession(OnnxModel model, SessionOptions? options)
+    private static InferenceSession CreateSession(TrainingGraph graph, SessionOptions? options)
     {
         if (options is not null)
-            return new(model.ToBytes(), options);
+            return new(graph.Step.ToBytes(), options);
         using var defaults = new SessionOptions();
-        KernelLibrary.Register(defaults);
-        return new(model.ToBytes(), defaults);
+        // The kernels for the CPU are of float32; in half precision ONNX Runtime runs the operators' bodies.
+        if (graph.Precision == TrainingPrecision.Float32)
+            KernelLibrary.Register(defaults);
+        return new(graph.Step.ToBytes(), defaults);
     }
 
     private OrtIoBinding Bind(OrtValue[] from, OrtValue[] to)

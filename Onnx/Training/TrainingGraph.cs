@@ -11,6 +11,21 @@ namespace Microsoft.ML.Attention.Onnx.Training;
 /// <returns>The scalar that training makes smaller.</returns>
 public delegate Value LossFunction(GraphBuilder builder, IReadOnlyDictionary<string, Value> outputs);
 
+/// <summary>What the numbers of a training are computed in.</summary>
+public enum TrainingPrecision
+{
+    /// <summary>All in float32.</summary>
+    Float32,
+
+    /// <summary>
+    /// Products, attention and what lies between them in float16, where that keeps the accuracy; parameters, the optimiser's state,
+    /// running statistics and the loss in float32. The loss is scaled so that small gradients do not vanish; steps in which a gradient
+    /// overflows are skipped and lower the scale. For CUDA; the CPU computes it too, but slower than float32.
+    /// <para>Source: Micikevicius et al., "Mixed Precision Training", ICLR 2018 (arXiv 1710.03740).</para>
+    /// </summary>
+    Mixed,
+}
+
 /// <summary>How a model becomes a training graph.</summary>
 public sealed record TrainingOptions
 {
@@ -19,6 +34,9 @@ public sealed record TrainingOptions
 
     /// <summary>Which float parameters are trained, by name; by default all.</summary>
     public Func<string, bool> IsTrainable { get; init; } = _ => true;
+
+    /// <summary>What the model is computed in.</summary>
+    public TrainingPrecision Precision { get; init; }
 
     /// <summary>Whether batch normalisations go on using the running statistics of the model instead of those of each batch.</summary>
     public bool FreezeBatchNormalization { get; init; }
@@ -35,9 +53,12 @@ public sealed class TrainingGraph
 {
     internal const string StepInput = "training/step";
     internal const string NoiseInput = "training/noise";
+    internal const string LossScaleInput = "training/loss_scale";
     internal const string LossOutput = "training/loss";
+    internal const string GradientScaleOutput = "training/gradient_scale";
     internal const string NextSuffix = ".next";
     internal const string StatisticsState = "training/statistics";
+    private const string BatchStatistics = "training/statistics.batch";
 
     private readonly TrainingOptions _options;
     private readonly List<StateVector> _state = [];
@@ -62,6 +83,8 @@ public sealed class TrainingGraph
     public long ParameterCount => _groups.Sum(group => group.Count);
 
     internal Optimizer Optimizer => _options.Optimizer;
+
+    internal TrainingPrecision Precision => _options.Precision;
 
     internal IReadOnlyList<StateVector> State => _state;
 
@@ -96,7 +119,9 @@ public sealed class TrainingGraph
         Linear.Fuse(graph);
         DepthwiseConv.Replace(graph);
         training.AddBatchStatistics(graph);
-        training.FlattenParameters(graph);
+        var parameters = training.TrainableParameters(graph);
+        var inHalf = training.Convert(graph, parameters);
+        training.FlattenParameters(graph, parameters, inHalf);
         ShapeInference.Infer(graph);
         training.Complete(graph, loss);
         return training;
@@ -151,10 +176,9 @@ public sealed class TrainingGraph
         {
             OpType = "Concat",
             Inputs = [.. renamed.Select(entry => entry.Next)],
-            Outputs = [StatisticsState + NextSuffix],
+            Outputs = [BatchStatistics],
             Attributes = new() { ["axis"] = 0 },
         });
-        graph.Outputs.Add(StatisticsState + NextSuffix);
     }
 
     /// <summary>Replaces Dropout and DropPath by products with masks made from one input of uniform random numbers.</summary>
@@ -197,20 +221,36 @@ public sealed class TrainingGraph
         graph.Nodes.InsertRange(0, front.Graph.Nodes);
     }
 
-    private void FlattenParameters(Graph graph)
+    private string[] TrainableParameters(Graph graph)
     {
         var used = graph.Nodes.SelectMany(node => node.Inputs).ToHashSet(StringComparer.Ordinal);
         var parameters = graph.Initializers
-            .Where(pair => used.Contains(pair.Key) && IsParameter(pair.Key, pair.Value) && _options.IsTrainable(pair.Key)).ToArray();
+            .Where(pair => used.Contains(pair.Key) && IsParameter(pair.Key, pair.Value) && _options.IsTrainable(pair.Key))
+            .Select(pair => pair.Key).ToArray();
         if (parameters.Length == 0)
             throw new ArgumentException("The model has no trainable parameters: no float initialiser with axes passes IsTrainable.");
+        return parameters;
+    }
+
+    /// <summary>Lets the model compute in the precision of the options; returns the parameters that it then takes in half.</summary>
+    private IReadOnlySet<string> Convert(Graph graph, string[] parameters)
+    {
+        if (_options.Precision == TrainingPrecision.Float32)
+            return new HashSet<string>();
+        ShapeInference.Infer(graph);
+        return MixedPrecision.Apply(graph, parameters.ToHashSet(StringComparer.Ordinal));
+    }
+
+    private void FlattenParameters(Graph graph, string[] parameters, IReadOnlySet<string> inHalf)
+    {
         var optimizer = _options.Optimizer;
         // Parameters of a group are of one size, so that they are cut and joined as rows: ONNX Runtime's CUDA kernels make a table with an
         // entry for each position of the axis, and copy it to the device, in every step.
-        var groups = parameters.Select(pair => (Name: pair.Key, Tensor: pair.Value))
+        var groups = parameters.Select(name => (Name: name, Tensor: graph.Initializers[name]))
             .GroupBy(entry => (
                 Decay: optimizer.Decays(entry.Name, entry.Tensor.Dims.Count) ? optimizer.WeightDecay : 0,
                 Scale: optimizer.LearningRateScale(entry.Name),
+                InHalf: inHalf.Contains(entry.Name),
                 entry.Tensor.ElementCount));
         foreach (var group in groups)
         {
@@ -221,8 +261,8 @@ public sealed class TrainingGraph
                 AddState(graph, MomentOf(_groups.Count, moment), new float[slots.Sum(slot => slot.Count)]);
             if (optimizer.AverageDecay is not null)
                 AddState(graph, AverageOf(_groups.Count), Flat(graph, slots));
-            _groups.Add(new(group.Key.Decay, group.Key.Scale, slots));
-            Cut(graph, state, slots);
+            _groups.Add(new(group.Key.Decay, group.Key.Scale, group.Key.InHalf, slots));
+            Cut(graph, state, slots, group.Key.InHalf);
         }
     }
 
@@ -234,15 +274,14 @@ public sealed class TrainingGraph
     private void Complete(Graph graph, LossFunction lossFunction)
     {
         var builder = new GraphBuilder(graph);
-        var modelOutputs = graph.Outputs.Where(name => name != StatisticsState + NextSuffix).ToArray();
-        graph.Outputs.RemoveAll(modelOutputs.Contains);
-        var outputsBefore = graph.Outputs.ToArray();
+        var modelOutputs = graph.Outputs.ToArray();
+        graph.Outputs.Clear();
         Value loss;
         using (builder.Scope("loss"))
             loss = lossFunction(builder, modelOutputs.ToDictionary(name => name, name => builder[name]));
         if (loss.Shape.Rank != 0)
             throw new ArgumentException($"The loss has the shape {loss.Shape}, not that of a scalar.", nameof(lossFunction));
-        Metrics = [.. graph.Outputs.Except(outputsBefore)];
+        Metrics = [.. graph.Outputs];
         foreach (var metric in Metrics)
         {
             var info = graph.Info(metric);
@@ -252,20 +291,29 @@ public sealed class TrainingGraph
         BatchInputs = [.. graph.Inputs.Where(name => !name.StartsWith("training/", StringComparison.Ordinal))];
         builder.Output(LossOutput, loss);
 
-        var gradients = Backward.Differentiate(loss, _groups.SelectMany(group => group.Slots).Select(slot => slot.Name));
+        var lossScale = _options.Precision == TrainingPrecision.Mixed ? builder.Input(LossScaleInput, TensorElementType.Float, []) : null;
+        var gradients = Backward.Differentiate(
+            loss, _groups.SelectMany(group => group.Slots, (group, slot) => group.ValueOf(slot)), lossScale);
         using var scope = builder.Scope("update");
-        var flat = _groups.Select(group =>
-            builder.Concat(0, [.. group.Slots.Select(slot => gradients.TryGetValue(slot.Name, out var gradient)
-            ? gradient.ReshapeTo(1, slot.Count)
-            : builder.Scalar(0, loss).Expand(builder.Int64(1, slot.Count)))]).ReshapeTo(group.Count)).ToArray();
-        var scale = _options.Optimizer.ClipNorm is { } limit ? ClipScale(flat, limit) : null;
+        var flat = _groups.Select(group => FlatGradient(builder, group, gradients)).ToArray();
+        var scale = GradientScale(flat, lossScale);
+        if (scale is not null)
+            builder.Output(GradientScaleOutput, scale);
         var step = builder.Input(StepInput, TensorElementType.Float, [3]);
         for (var i = 0; i < _groups.Count; i++)
             Update(builder, i, flat[i], scale, step);
+        if (_statistics.Count > 0)
+            builder.Output(StatisticsState + NextSuffix, Unless(scale, builder[StatisticsState], builder[BatchStatistics]));
         GraphSimplifier.RemoveUnused(graph);
         GraphSimplifier.NameOutputs(graph);
         Step = builder.ToModel();
     }
+
+    private static Value FlatGradient(GraphBuilder builder, ParameterGroup group, Dictionary<string, Value> gradients) =>
+        builder.Concat(0, [.. group.Slots.Select(slot => gradients.TryGetValue(group.ValueOf(slot), out var gradient)
+            ? gradient.ReshapeTo(1, slot.Count)
+            : builder.Scalar(0, builder[group.ValueOf(slot)]).Expand(builder.Int64(1, slot.Count)))])
+            .ReshapeTo(group.Count).CastTo(TensorElementType.Float);
 
     private void Update(GraphBuilder builder, int index, Value gradient, Value? scale, Value step)
     {
@@ -278,18 +326,37 @@ public sealed class TrainingGraph
         if (optimizer.AverageDecay is { } decay)
         {
             var average = builder[AverageOf(index)];
-            builder.Output(AverageOf(index) + NextSuffix, average + ((next[0] - average) * (1 - (double)decay)));
+            builder.Output(AverageOf(index) + NextSuffix, Unless(scale, average, average + ((next[0] - average) * (1 - (double)decay))));
         }
     }
 
-    // As torch.nn.utils.clip_grad_norm_ does.
-    private static Value ClipScale(Value[] gradients, float limit)
+    /// <summary>
+    /// What the gradients are to be multiplied by: takes the scale of the loss back and limits the norm as
+    /// torch.nn.utils.clip_grad_norm_ does. NaN where a gradient is not finite. Null for 1.
+    /// </summary>
+    private Value? GradientScale(Value[] gradients, Value? lossScale)
     {
+        if (_options.Optimizer.ClipNorm is null && lossScale is null)
+            return null;
         var squares = gradients.Select(gradient => gradient.Reduce("ReduceSumSquare", [0], keepDims: false))
             .Aggregate((sum, part) => sum + part);
-        var scale = limit / (squares.Apply("Sqrt") + 1e-6);
-        return scale.Builder.Op("Min", [scale, scale.Builder.Scalar(1, scale)]);
+        var builder = squares.Builder;
+        var scale = builder.Scalar(1, squares);
+        if (_options.Optimizer.ClipNorm is { } limit)
+        {
+            var norm = squares.Apply("Sqrt");
+            if (lossScale is not null)
+                norm /= lossScale;
+            scale = builder.Op("Min", [limit / (norm + 1e-6), scale]);
+        }
+        if (lossScale is not null)
+            scale /= lossScale;
+        // Adds 0 to a finite scale; infinity less infinity is NaN.
+        return scale + (squares - squares);
     }
+
+    private static Value Unless(Value? scale, Value old, Value next) =>
+        scale is null ? next : scale.Apply("IsNaN").Where(old, next);
 
     internal static string WeightsOf(int group) => $"training/weights.{group}";
 
@@ -313,9 +380,20 @@ public sealed class TrainingGraph
     }
 
     /// <summary>Makes parameters from their flat vector at the front of the graph; they keep their names.</summary>
-    private static void Cut(Graph graph, string vector, IReadOnlyList<ParameterSlot> slots)
+    private static void Cut(Graph graph, string vector, IReadOnlyList<ParameterSlot> slots, bool inHalf = false)
     {
         var nodes = new List<Node>();
+        if (inHalf)
+        {
+            nodes.Add(new()
+            {
+                OpType = "Cast",
+                Name = vector,
+                Inputs = [vector],
+                Outputs = [vector = MixedPrecision.InHalf(vector)],
+                Attributes = new() { ["to"] = (long)TensorElementType.Float16 },
+            });
+        }
         var rows = vector;
         var sizes = slots.Select(slot => slot.Count).ToArray();
         if (slots.All(slot => slot.Count == sizes[0]))
@@ -329,7 +407,7 @@ public sealed class TrainingGraph
             OpType = "Split", Name = vector, Inputs = [rows, vector + ".sizes"], Outputs = [.. slots.Select(slot => slot.Name + ".flat")],
         });
         foreach (var slot in slots)
-            Reshape(slot.Name + ".flat", slot.Dims, slot.Name);
+            Reshape(slot.Name + ".flat", slot.Dims, inHalf ? MixedPrecision.InHalf(slot.Name) : slot.Name);
         foreach (var slot in slots)
             graph.Initializers.Remove(slot.Name);
         graph.Nodes.InsertRange(0, nodes);

@@ -67,6 +67,11 @@ internal sealed unsafe class AdamWStepKernel<TVector, TSimd>(KernelAttributes at
         public readonly void Run(int index)
         {
             var end = Math.Min(Count, (index + 1L) * ElementsTogether);
+            if (float.IsNaN(GradientScale))
+            {
+                Skip((long)index * ElementsTogether, end);
+                return;
+            }
             for (var i = (long)index * ElementsTogether; i < end; i += TSimd.Width)
             {
                 var rest = end - i;
@@ -87,6 +92,14 @@ internal sealed unsafe class AdamWStepKernel<TVector, TSimd>(KernelAttributes at
                 Lanes<TVector, TSimd>.Store(first, NewFirstMoment + i, rest);
                 Lanes<TVector, TSimd>.Store(second, NewSecondMoment + i, rest);
             }
+        }
+
+        private readonly void Skip(long start, long end)
+        {
+            var count = (int)(end - start);
+            new Span<float>(Weights + start, count).CopyTo(new(NewWeights + start, count));
+            new Span<float>(FirstMoment + start, count).CopyTo(new(NewFirstMoment + start, count));
+            new Span<float>(SecondMoment + start, count).CopyTo(new(NewSecondMoment + start, count));
         }
     }
 }

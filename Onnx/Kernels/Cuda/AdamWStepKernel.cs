@@ -17,7 +17,7 @@ internal sealed unsafe class AdamWStepKernel(KernelAttributes attributes) : IKer
     public void Compute(KernelContext context)
     {
         var count = context.Input(0).Expect("[P]", -1).Shape.Dims[0];
-        Program.Function("adamw_step").Launch(context.Stream, new(Math.Min((count + Threads - 1) / Threads, LargestBlockCount)), Threads, 0, new Parameters
+        Program.Function("adamw_step").Launch(context.Stream, new(Math.Min((count + (4 * Threads) - 1) / (4 * Threads), LargestBlockCount)), Threads, 0, new Parameters
         {
             Weights = context.Input(0).Data<float>(),
             Gradient = context.Input(1).Expect("[P]", count).Data<float>(),

@@ -3,12 +3,14 @@ using System.Numerics;
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 
 /// <summary>Batch normalisation by the statistics of the batch on CUDA, forward or backward: a pass for sums, a pass for the result.</summary>
-internal sealed unsafe class BatchNormalizationKernel : IKernel
+/// <typeparam name="T">The type of maps: <see cref="float"/> or <see cref="Half"/>; all else is float.</typeparam>
+internal sealed unsafe class BatchNormalizationKernel<T> : IKernel
+    where T : unmanaged
 {
     private const int Threads = 256;
-    private const int LargestGridY = 65535;
+    private const int LargestBlockCount = 4096;
 
-    private static readonly CudaProgram Program = new("batch_normalization.cu");
+    private static readonly CudaProgram Program = CudaProgram.For<T>("batch_normalization.cu");
 
     private readonly bool _backward;
     private readonly float _epsilon;
@@ -21,9 +23,9 @@ internal sealed unsafe class BatchNormalizationKernel : IKernel
         _momentum = backward ? 0 : attributes.Float("momentum");
     }
 
-    public static IKernel Forward(KernelAttributes attributes) => new BatchNormalizationKernel(attributes, backward: false);
+    public static IKernel Forward(KernelAttributes attributes) => new BatchNormalizationKernel<T>(attributes, backward: false);
 
-    public static IKernel Backward(KernelAttributes attributes) => new BatchNormalizationKernel(attributes, backward: true);
+    public static IKernel Backward(KernelAttributes attributes) => new BatchNormalizationKernel<T>(attributes, backward: true);
 
     public void Compute(KernelContext context)
     {
@@ -38,9 +40,9 @@ internal sealed unsafe class BatchNormalizationKernel : IKernel
         using var memory = context.Allocate((channels + (parts * channels)) * sizeof(Vector4));
         var parameters = new Parameters
         {
-            X = x.Data<float>(),
+            X = x.Data<T>(),
             Scale = scale.Data<float>(),
-            Result = context.Output<float>(0, x.Shape.Dims),
+            Result = context.Output<T>(0, x.Shape.Dims),
             First = context.Output<float>(1, channels),
             Second = context.Output<float>(2, channels),
             Coefficients = (Vector4*)memory.Data,
@@ -54,7 +56,7 @@ internal sealed unsafe class BatchNormalizationKernel : IKernel
         };
         if (_backward)
         {
-            parameters.OutputGrad = context.Input(0).Expect("the shape of x", x.Shape.Dims).Data<float>();
+            parameters.OutputGrad = context.Input(0).Expect("the shape of x", x.Shape.Dims).Data<T>();
         }
         else
         {
@@ -66,8 +68,9 @@ internal sealed unsafe class BatchNormalizationKernel : IKernel
         Program.Function("sums").Launch(stream, new(channels, parts), Threads, 0, parameters);
         Program.Function(_backward ? "backward_coefficients" : "forward_coefficients")
             .Launch(stream, new((channels + Threads - 1) / Threads), Threads, 0, parameters);
-        var planes = (int)Math.Min(batch * channels, LargestGridY);
-        Program.Function("apply").Launch(stream, new((positions + (4 * Threads) - 1) / (4 * Threads), planes), Threads, 0, parameters);
+        var threads = batch * channels * (positions % 4 == 0 ? positions / 4 : positions);
+        Program.Function("apply").Launch(
+            stream, new(Math.Min((threads + Threads - 1) / Threads, LargestBlockCount)), Threads, 0, parameters);
     }
 
     public void Dispose()
@@ -76,13 +79,13 @@ internal sealed unsafe class BatchNormalizationKernel : IKernel
 
     private struct Parameters
     {
-        public float* OutputGrad;
-        public float* X;
+        public T* OutputGrad;
+        public T* X;
         public float* Scale;
         public float* Bias;
         public float* RunningMean;
         public float* RunningVariance;
-        public float* Result;
+        public T* Result;
         public float* First;
         public float* Second;
         public float* Partials;

@@ -13,6 +13,11 @@ internal sealed class CudaProgram(string source, params string[] defines)
     private readonly ConcurrentDictionary<(nint Context, string Name), CudaFunction> _functions = new();
     private readonly Lock _loading = new();
 
+    /// <summary>A text that includes storage.cuh, for elements of type <typeparamref name="T"/>: <see cref="float"/> or <see cref="Half"/>.</summary>
+    public static CudaProgram For<T>(string source, params string[] defines)
+        where T : unmanaged =>
+        new(source, typeof(T) == typeof(Half) ? [.. defines, "T_HALF"] : defines);
+
     /// <summary>An <c>extern "C"</c> kernel of the text, for the calling thread's device.</summary>
     public CudaFunction Function(string name)
     {

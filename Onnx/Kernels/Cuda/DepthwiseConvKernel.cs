@@ -6,11 +6,13 @@ namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 /// Convolution of each channel on its own on CUDA. With stride and dilation 1 threads keep their windows in registers; all others are
 /// computed output by output.
 /// </summary>
-internal sealed unsafe class DepthwiseConvKernel : IKernel
+/// <typeparam name="T"><see cref="float"/> or <see cref="Half"/>.</typeparam>
+internal sealed unsafe class DepthwiseConvKernel<T> : IKernel
+    where T : unmanaged
 {
     private const int LargestBlockCount = 65536;
 
-    private static readonly CudaProgram AnyProgram = new("depthwise_conv.cu");
+    private static readonly CudaProgram AnyProgram = CudaProgram.For<T>("depthwise_conv.cu");
     private static readonly ConcurrentDictionary<(int Height, int Width), CudaProgram> PlainPrograms = new();
 
     private readonly long[] _kernel;
@@ -35,10 +37,10 @@ internal sealed unsafe class DepthwiseConvKernel : IKernel
         var (height, width) = (Places(x.Shape.Dims[2], 0), Places(x.Shape.Dims[3], 1));
         var parameters = new Parameters
         {
-            X = x.Data<float>(),
-            Weight = weight.Data<float>(),
-            Bias = bias.IsPresent ? bias.Expect("[C]", channels).Data<float>() : null,
-            Y = context.Output<float>(0, batch, channels, height, width),
+            X = x.Data<T>(),
+            Weight = weight.Data<T>(),
+            Bias = bias.IsPresent ? bias.Expect("[C]", channels).Data<T>() : null,
+            Y = context.Output<T>(0, batch, channels, height, width),
             Planes = batch * channels,
             Channels = (int)channels,
             Height = (int)x.Shape.Dims[2],
@@ -60,7 +62,7 @@ internal sealed unsafe class DepthwiseConvKernel : IKernel
         if (isPlain && PlaneTiling.For((int)height, (int)width, parameters.KernelHeight, parameters.KernelWidth, parameters.Planes) is { } tiling)
         {
             (parameters.RowsPerThread, parameters.PlanesPerBlock) = (tiling.RowsPerThread, tiling.PlanesPerBlock);
-            var program = PlainPrograms.GetOrAdd((parameters.KernelHeight, parameters.KernelWidth), size => new CudaProgram(
+            var program = PlainPrograms.GetOrAdd((parameters.KernelHeight, parameters.KernelWidth), size => CudaProgram.For<T>(
                 "depthwise_conv.cu", $"KERNEL_HEIGHT={size.Height}", $"KERNEL_WIDTH={size.Width}"));
             var blocks = (parameters.Planes + tiling.PlanesPerBlock - 1) / tiling.PlanesPerBlock;
             program.Function("plain").Launch(context.Stream, new(blocks), PlaneTiling.Threads, tiling.SharedBytes, parameters);
@@ -81,10 +83,10 @@ internal sealed unsafe class DepthwiseConvKernel : IKernel
 
     private struct Parameters
     {
-        public float* X;
-        public float* Weight;
-        public float* Bias;
-        public float* Y;
+        public T* X;
+        public T* Weight;
+        public T* Bias;
+        public T* Y;
         public long Planes;
         public int Channels;
         public int Height;

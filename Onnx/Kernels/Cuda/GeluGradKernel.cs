@@ -1,12 +1,14 @@
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 
 /// <summary>The gradient of GELU on CUDA: one pass over the elements.</summary>
-internal sealed unsafe class GeluGradKernel : IKernel
+/// <typeparam name="T"><see cref="float"/> or <see cref="Half"/>.</typeparam>
+internal sealed unsafe class GeluGradKernel<T> : IKernel
+    where T : unmanaged
 {
     private const int Threads = 256;
     private const int ElementsPerThread = 4;
 
-    private static readonly CudaProgram Program = new("gelu_grad.cu");
+    private static readonly CudaProgram Program = CudaProgram.For<T>("gelu_grad.cu");
 
     public void Compute(KernelContext context)
     {
@@ -14,9 +16,9 @@ internal sealed unsafe class GeluGradKernel : IKernel
         var g = context.Input(0).Expect("the shape of x", x.Shape.Dims);
         var parameters = new Parameters
         {
-            OutputGrad = g.Data<float>(),
-            X = x.Data<float>(),
-            XGrad = context.Output<float>(0, x.Shape.Dims),
+            OutputGrad = g.Data<T>(),
+            X = x.Data<T>(),
+            XGrad = context.Output<T>(0, x.Shape.Dims),
             Count = x.Shape.ElementCount,
         };
         const int elementsPerBlock = Threads * ElementsPerThread;
@@ -30,9 +32,9 @@ internal sealed unsafe class GeluGradKernel : IKernel
 
     private struct Parameters
     {
-        public float* OutputGrad;
-        public float* X;
-        public float* XGrad;
+        public T* OutputGrad;
+        public T* X;
+        public T* XGrad;
         public long Count;
     }
 }

@@ -6,9 +6,11 @@ namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 /// The weight gradient of a grouped convolution on CUDA. Depthwise ones of stride 1 keep their windows in registers; all others are
 /// computed element by element.
 /// </summary>
-internal sealed unsafe class GroupedConvWeightGradKernel : IKernel
+/// <typeparam name="T"><see cref="float"/> or <see cref="Half"/>.</typeparam>
+internal sealed unsafe class GroupedConvWeightGradKernel<T> : IKernel
+    where T : unmanaged
 {
-    private static readonly CudaProgram AnyProgram = new("grouped_conv_weight_grad.cu");
+    private static readonly CudaProgram AnyProgram = CudaProgram.For<T>("grouped_conv_weight_grad.cu");
     private static readonly ConcurrentDictionary<(int Height, int Width), CudaProgram> DepthwisePrograms = new();
 
     private readonly long[] _kernel;
@@ -31,11 +33,11 @@ internal sealed unsafe class GroupedConvWeightGradKernel : IKernel
         var g = context.Input(0).Expect("[N, M, Ho, Wo]", -1, -1, -1, -1);
         var x = context.Input(1).Expect("[N, C, H, W]", -1, -1, -1, -1);
         var (outputs, inputs) = (g.Shape.Dims[1], x.Shape.Dims[1]);
-        var result = context.Output<float>(0, outputs, inputs / _group, _kernel[0], _kernel[1]);
+        var result = context.Output<T>(0, outputs, inputs / _group, _kernel[0], _kernel[1]);
         var parameters = new Parameters
         {
-            OutputGrad = g.Data<float>(),
-            X = x.Data<float>(),
+            OutputGrad = g.Data<T>(),
+            X = x.Data<T>(),
             Result = result,
             Batch = x.Shape.Dims[0],
             Outputs = (int)outputs,
@@ -75,20 +77,20 @@ internal sealed unsafe class GroupedConvWeightGradKernel : IKernel
 
         var area = p.Outputs * p.KernelHeight * p.KernelWidth;
         using var memory = context.Allocate((long)p.Parts * area * sizeof(float));
-        var weights = p.Result;
-        p.Result = (float*)memory.Data;
-        var program = DepthwisePrograms.GetOrAdd((p.KernelHeight, p.KernelWidth), size => new CudaProgram(
+        p.Partials = (float*)memory.Data;
+        var program = DepthwisePrograms.GetOrAdd((p.KernelHeight, p.KernelWidth), size => CudaProgram.For<T>(
             "grouped_conv_weight_grad.cu", $"KERNEL_HEIGHT={size.Height}", $"KERNEL_WIDTH={size.Width}"));
         program.Function("depthwise").Launch(context.Stream, new(p.Outputs, p.Parts), PlaneTiling.Threads, tiling.SharedBytes, p);
-        PartialSums.Add(context.Stream, p.Result, weights, p.Parts, area);
+        PartialSums.Add(context.Stream, p.Partials, p.Result, p.Parts, area);
         return true;
     }
 
     private struct Parameters
     {
-        public float* OutputGrad;
-        public float* X;
-        public float* Result;
+        public T* OutputGrad;
+        public T* X;
+        public float* Partials;
+        public T* Result;
         public long Batch;
         public int Outputs;
         public int Inputs;

@@ -1,12 +1,14 @@
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 
 /// <summary>The gradient of softmax on CUDA: a warp a row where the last axis is normalised, else a thread a column.</summary>
-internal sealed unsafe class SoftmaxGradKernel(KernelAttributes attributes) : IKernel
+/// <typeparam name="T"><see cref="float"/> or <see cref="Half"/>.</typeparam>
+internal sealed unsafe class SoftmaxGradKernel<T>(KernelAttributes attributes) : IKernel
+    where T : unmanaged
 {
     private const int Threads = 256;
     private const int RowsPerBlock = Threads / 32;
 
-    private static readonly CudaProgram Program = new("softmax_grad.cu");
+    private static readonly CudaProgram Program = CudaProgram.For<T>("softmax_grad.cu");
 
     private readonly long _axis = attributes.Int("axis");
 
@@ -17,9 +19,9 @@ internal sealed unsafe class SoftmaxGradKernel(KernelAttributes attributes) : IK
         var axis = (int)(_axis < 0 ? _axis + y.Shape.Rank : _axis);
         var parameters = new Parameters
         {
-            OutputGrad = g.Data<float>(),
-            Y = y.Data<float>(),
-            XGrad = context.Output<float>(0, y.Shape.Dims),
+            OutputGrad = g.Data<T>(),
+            Y = y.Data<T>(),
+            XGrad = context.Output<T>(0, y.Shape.Dims),
             Outer = TensorShape.CountOf(y.Shape.Dims[..axis]),
             Size = (int)y.Shape.Dims[axis],
             Inner = (int)TensorShape.CountOf(y.Shape.Dims[(axis + 1)..]),
@@ -42,9 +44,9 @@ internal sealed unsafe class SoftmaxGradKernel(KernelAttributes attributes) : IK
 
     private struct Parameters
     {
-        public float* OutputGrad;
-        public float* Y;
-        public float* XGrad;
+        public T* OutputGrad;
+        public T* Y;
+        public T* XGrad;
         public long Outer;
         public int Size;
         public int Inner;

@@ -1,15 +1,16 @@
 // Batch normalisation of [batch, channels, positions] by the statistics of the batch, forward and backward.
 #include "reduction.cuh"
+#include "storage.cuh"
 
 struct Parameters
 {
-    const float* output_grad;      // [batch, channels, positions]; null in the forward pass
-    const float* x;                // [batch, channels, positions]
+    const T* output_grad;          // [batch, channels, positions]; null in the forward pass
+    const T* x;                    // [batch, channels, positions]
     const float* scale;            // [channels]
     const float* bias;             // [channels]; null in the backward pass
     const float* running_mean;     // [channels]
     const float* running_variance; // [channels]
-    float* result;                 // [batch, channels, positions]: y, or the gradient of x
+    T* result;                     // [batch, channels, positions]: y, or the gradient of x
     float* first;                  // [channels]: the new running mean, or the gradient of scale
     float* second;                 // [channels]: the new running variance, or the gradient of bias
     float* partials;               // [parts, channels, 4]
@@ -22,40 +23,74 @@ struct Parameters
     float momentum;
 };
 
+struct Sums
+{
+    float x, square, g, product;
+
+    __device__ __forceinline__ void add(float value)
+    {
+        x += value;
+        square += value * value;
+    }
+
+    __device__ __forceinline__ void add(float value, float gradient)
+    {
+        add(value);
+        g += gradient;
+        product += gradient * value;
+    }
+};
+
 // Sums of x, x * x, g and g * x over a part of the batch, x measured from the channel's first element for the sake of precision.
 // A block a channel and part.
 extern "C" __global__ void sums(const Parameters p)
 {
     __shared__ float shared[32];
     const int channel = blockIdx.x, part = blockIdx.y;
-    const float origin = p.x[(long long)channel * p.positions];
+    const float origin = load(p.x + (long long)channel * p.positions);
     const long long first = p.batch * part / p.parts, last = p.batch * (part + 1) / p.parts;
-    float x_sum = 0.0f, square_sum = 0.0f, g_sum = 0.0f, product_sum = 0.0f;
-    for (long long image = first; image < last; image++)
+    // Planes are read four by four where their size allows it; small planes share the block's threads.
+    const unsigned int step = p.positions % 4 == 0 ? 4 : 1, steps = p.positions / step;
+    Sums sums = {};
+    const unsigned int count = (unsigned int)((last - first) * steps);
+    for (unsigned int i = threadIdx.x; i < count; i += blockDim.x)
     {
-        const long long start = (image * p.channels + channel) * p.positions;
-        for (int i = threadIdx.x; i < p.positions; i += blockDim.x)
+        const long long image = first + i / steps, at = (image * p.channels + channel) * p.positions + i % steps * step;
+        if (step == 1)
         {
-            const float x = p.x[start + i] - origin;
-            x_sum += x;
-            square_sum += x * x;
+            const float x = load(p.x + at) - origin;
             if (p.output_grad)
-            {
-                const float g = p.output_grad[start + i];
-                g_sum += g;
-                product_sum += g * x;
-            }
+                sums.add(x, load(p.output_grad + at));
+            else
+                sums.add(x);
+            continue;
+        }
+        const float4 x = load4(p.x + at);
+        if (p.output_grad)
+        {
+            const float4 g = load4(p.output_grad + at);
+            sums.add(x.x - origin, g.x);
+            sums.add(x.y - origin, g.y);
+            sums.add(x.z - origin, g.z);
+            sums.add(x.w - origin, g.w);
+        }
+        else
+        {
+            sums.add(x.x - origin);
+            sums.add(x.y - origin);
+            sums.add(x.z - origin);
+            sums.add(x.w - origin);
         }
     }
-    x_sum = block_sum(x_sum, shared);
-    square_sum = block_sum(square_sum, shared);
+    sums.x = block_sum(sums.x, shared);
+    sums.square = block_sum(sums.square, shared);
     if (p.output_grad)
     {
-        g_sum = block_sum(g_sum, shared);
-        product_sum = block_sum(product_sum, shared);
+        sums.g = block_sum(sums.g, shared);
+        sums.product = block_sum(sums.product, shared);
     }
     if (threadIdx.x == 0)
-        ((float4*)p.partials)[(long long)part * p.channels + channel] = make_float4(x_sum, square_sum, g_sum, product_sum);
+        ((float4*)p.partials)[(long long)part * p.channels + channel] = make_float4(sums.x, sums.square, sums.g, sums.product);
 }
 
 struct Moments
@@ -78,7 +113,7 @@ __device__ Moments moments(const Parameters& p, int channel)
     const double variance = square_sum / count - offset * offset;
     Moments m;
     m.count = (float)count;
-    m.mean = (float)(p.x[(long long)channel * p.positions] + offset);
+    m.mean = (float)(load(p.x + (long long)channel * p.positions) + offset);
     m.variance = (float)(variance > 0.0 ? variance : 0.0);
     m.g_sum = (float)g_sum;
     m.product_sum = (float)(product_sum - offset * g_sum);
@@ -113,16 +148,31 @@ extern "C" __global__ void backward_coefficients(const Parameters p)
     p.second[channel] = m.g_sum;
 }
 
-// blockIdx.y counts planes (image and channel) in steps of gridDim.y.
+// A thread takes elements in steps of four, or one by one where four do not divide a plane.
 extern "C" __global__ void apply(const Parameters p)
 {
-    for (long long plane = blockIdx.y; plane < p.batch * p.channels; plane += gridDim.y)
+    const unsigned int step = p.positions % 4 == 0 ? 4 : 1, steps = p.positions / step;
+    const unsigned int count = (unsigned int)(p.batch * p.channels * steps);
+    for (unsigned int i = blockIdx.x * blockDim.x + threadIdx.x; i < count; i += gridDim.x * blockDim.x)
     {
-        const float4 c = p.coefficients[plane % p.channels];
-        for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < p.positions; i += gridDim.x * blockDim.x)
+        const float4 c = p.coefficients[i / steps % p.channels];
+        const long long at = (long long)i * step;
+        if (step == 1)
         {
-            const long long at = plane * p.positions + i;
-            p.result[at] = p.output_grad ? p.output_grad[at] * c.x + p.x[at] * c.y + c.z : p.x[at] * c.x + c.y;
+            const float x = load(p.x + at);
+            store(p.result + at, p.output_grad ? load(p.output_grad + at) * c.x + x * c.y + c.z : x * c.x + c.y);
+            continue;
+        }
+        const float4 x = load4(p.x + at);
+        if (p.output_grad)
+        {
+            const float4 g = load4(p.output_grad + at);
+            store4(p.result + at, make_float4(g.x * c.x + x.x * c.y + c.z, g.y * c.x + x.y * c.y + c.z,
+                                              g.z * c.x + x.z * c.y + c.z, g.w * c.x + x.w * c.y + c.z));
+        }
+        else
+        {
+            store4(p.result + at, make_float4(x.x * c.x + c.y, x.y * c.x + c.y, x.z * c.x + c.y, x.w * c.x + c.y));
         }
     }
 }

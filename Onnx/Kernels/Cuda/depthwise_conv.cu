@@ -1,12 +1,13 @@
 // Convolution of each channel on its own.
+#include "storage.cuh"
 
 struct Parameters
 {
-    const float* x;      // [batch, channels, height, width]
-    const float* weight; // [channels, kernel]
-    const float* bias;   // [channels] or null
-    float* y;            // [batch, channels, output_height, output_width]
-    long long planes;    // batch * channels
+    const T* x;       // [batch, channels, height, width]
+    const T* weight;  // [channels, kernel]
+    const T* bias;    // [channels] or null
+    T* y;             // [batch, channels, output_height, output_width]
+    long long planes; // batch * channels
     int channels;
     int height;
     int width;
@@ -37,7 +38,7 @@ extern "C" __global__ void plain(const Parameters p)
     {
         const int y = i % plane_size / padded_width - p.pad_top, x = i % padded_width - p.pad_left;
         const bool inside = y >= 0 && y < p.height && x >= 0 && x < p.width;
-        planes[i] = inside ? p.x[((first + i / plane_size) * p.height + y) * p.width + x] : 0.0f;
+        planes[i] = inside ? load(p.x + ((first + i / plane_size) * p.height + y) * p.width + x) : 0.0f;
     }
     __syncthreads();
 
@@ -49,7 +50,7 @@ extern "C" __global__ void plain(const Parameters p)
     const int column = within % p.output_width, top = within / p.output_width * p.rows_per_thread;
     const int bottom = min(top + p.rows_per_thread, p.output_height);
     const int channel = (int)((first + plane) % p.channels);
-    const float bias = p.bias ? p.bias[channel] : 0.0f;
+    const float bias = p.bias ? load(p.bias + channel) : 0.0f;
     float weights[KERNEL_HEIGHT][KERNEL_WIDTH], window[KERNEL_HEIGHT][KERNEL_WIDTH];
     const float* input = planes + plane * plane_size + column;
 #pragma unroll
@@ -57,10 +58,10 @@ extern "C" __global__ void plain(const Parameters p)
 #pragma unroll
         for (int kx = 0; kx < KERNEL_WIDTH; kx++)
         {
-            weights[ky][kx] = p.weight[(channel * KERNEL_HEIGHT + ky) * KERNEL_WIDTH + kx];
+            weights[ky][kx] = load(p.weight + (channel * KERNEL_HEIGHT + ky) * KERNEL_WIDTH + kx);
             window[ky][kx] = ky > 0 ? input[(top + ky - 1) * padded_width + kx] : 0.0f;
         }
-    float* output = p.y + (first + plane) * p.output_height * p.output_width + column;
+    T* output = p.y + (first + plane) * p.output_height * p.output_width + column;
     for (int y = top; y < bottom; y++)
     {
         float sum = bias;
@@ -73,7 +74,7 @@ extern "C" __global__ void plain(const Parameters p)
                                                         : input[(y + ky) * padded_width + kx];
                 sum += weights[ky][kx] * window[ky][kx];
             }
-        output[y * p.output_width] = sum;
+        store(output + y * p.output_width, sum);
     }
 }
 #endif
@@ -87,7 +88,7 @@ extern "C" __global__ void any(const Parameters p)
         const long long plane = i / places;
         const int place = (int)(i % places), channel = (int)(plane % p.channels);
         const int top = place / p.output_width * p.stride_y - p.pad_top, left = place % p.output_width * p.stride_x - p.pad_left;
-        float sum = p.bias ? p.bias[channel] : 0.0f;
+        float sum = p.bias ? load(p.bias + channel) : 0.0f;
         for (int ky = 0; ky < p.kernel_height; ky++)
         {
             const int y = top + ky * p.dilation_y;
@@ -95,9 +96,9 @@ extern "C" __global__ void any(const Parameters p)
             {
                 const int x = left + kx * p.dilation_x;
                 if (y >= 0 && y < p.height && x >= 0 && x < p.width)
-                    sum += p.weight[(channel * p.kernel_height + ky) * p.kernel_width + kx] * p.x[(plane * p.height + y) * p.width + x];
+                    sum += load(p.weight + (channel * p.kernel_height + ky) * p.kernel_width + kx) * load(p.x + (plane * p.height + y) * p.width + x);
             }
         }
-        p.y[i] = sum;
+        store(p.y + i, sum);
     }
 }

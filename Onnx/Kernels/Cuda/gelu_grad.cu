@@ -1,10 +1,11 @@
 // The gradient of the exact GELU: g * (Phi(x) + x * phi(x)).
+#include "storage.cuh"
 
 struct Parameters
 {
-    const float* output_grad; // [count]
-    const float* x;           // [count]
-    float* x_grad;            // [count]
+    const T* output_grad; // [count]
+    const T* x;           // [count]
+    T* x_grad;            // [count]
     long long count;
 };
 
@@ -20,13 +21,12 @@ extern "C" __global__ void gelu_grad(const Parameters p)
     const long long i = ((long long)blockIdx.x * blockDim.x + threadIdx.x) * 4;
     if (i + 4 <= p.count)
     {
-        const float4 g = *(const float4*)(p.output_grad + i);
-        const float4 x = *(const float4*)(p.x + i);
-        *(float4*)(p.x_grad + i) = make_float4(slope(g.x, x.x), slope(g.y, x.y), slope(g.z, x.z), slope(g.w, x.w));
+        const float4 g = load4(p.output_grad + i), x = load4(p.x + i);
+        store4(p.x_grad + i, make_float4(slope(g.x, x.x), slope(g.y, x.y), slope(g.z, x.z), slope(g.w, x.w)));
     }
     else
     {
         for (long long j = i; j < p.count; j++)
-            p.x_grad[j] = slope(p.output_grad[j], p.x[j]);
+            store(p.x_grad + j, slope(load(p.output_grad + j), load(p.x + j)));
     }
 }

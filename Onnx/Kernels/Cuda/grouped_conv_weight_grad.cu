@@ -1,11 +1,13 @@
 // The gradient of a grouped convolution with respect to its weights.
 #include "reduction.cuh"
+#include "storage.cuh"
 
 struct Parameters
 {
-    const float* output_grad; // [batch, outputs, output_height, output_width]
-    const float* x;           // [batch, inputs, height, width]
-    float* result;            // depthwise: partials [parts, channels, kernel]; any: [outputs, inputs / group, kernel]
+    const T* output_grad; // [batch, outputs, output_height, output_width]
+    const T* x;           // [batch, inputs, height, width]
+    float* partials;      // depthwise: [parts, channels, kernel]
+    T* result;            // any: [outputs, inputs / group, kernel]
     long long batch;
     int outputs;
     int inputs;
@@ -53,13 +55,13 @@ extern "C" __global__ void depthwise(const Parameters p)
         {
             const int y = i % plane_size / padded_width - p.pad_top, x = i % padded_width - p.pad_left;
             const bool inside = y >= 0 && y < p.height && x >= 0 && x < p.width;
-            planes[i] = inside ? p.x[(((image + i / plane_size) * p.inputs + channel) * p.height + y) * p.width + x] : 0.0f;
+            planes[i] = inside ? load(p.x + (((image + i / plane_size) * p.inputs + channel) * p.height + y) * p.width + x) : 0.0f;
         }
         __syncthreads();
         if (plane >= count)
             continue;
         const float* input = planes + plane * plane_size + column;
-        const float* g = p.output_grad + ((image + plane) * p.outputs + channel) * p.output_height * p.output_width + column;
+        const T* g = p.output_grad + ((image + plane) * p.outputs + channel) * p.output_height * p.output_width + column;
         float window[KERNEL_HEIGHT][KERNEL_WIDTH];
 #pragma unroll
         for (int ky = 1; ky < KERNEL_HEIGHT; ky++)
@@ -68,7 +70,7 @@ extern "C" __global__ void depthwise(const Parameters p)
                 window[ky][kx] = input[(top + ky - 1) * padded_width + kx];
         for (int y = top; y < bottom; y++)
         {
-            const float gradient = g[y * p.output_width];
+            const float gradient = load(g + y * p.output_width);
 #pragma unroll
             for (int ky = 0; ky < KERNEL_HEIGHT; ky++)
 #pragma unroll
@@ -87,7 +89,7 @@ extern "C" __global__ void depthwise(const Parameters p)
         {
             const float sum = block_sum(weights[ky][kx], sums);
             if (threadIdx.x == 0)
-                p.result[((long long)blockIdx.y * p.outputs + channel) * (KERNEL_HEIGHT * KERNEL_WIDTH) + ky * KERNEL_WIDTH + kx] = sum;
+                p.partials[((long long)blockIdx.y * p.outputs + channel) * (KERNEL_HEIGHT * KERNEL_WIDTH) + ky * KERNEL_WIDTH + kx] = sum;
         }
 }
 #endif
@@ -110,9 +112,12 @@ extern "C" __global__ void any(const Parameters p)
         const int y = place / p.output_width * p.stride_y + kernel_y * p.dilation_y - p.pad_top;
         const int x = place % p.output_width * p.stride_x + kernel_x * p.dilation_x - p.pad_left;
         if (y >= 0 && y < p.height && x >= 0 && x < p.width)
-            sum += p.output_grad[(image * p.outputs + output) * places + place] * p.x[((image * p.inputs + input) * p.height + y) * p.width + x];
+        {
+            sum += load(p.output_grad + (image * p.outputs + output) * places + place)
+                * load(p.x + ((image * p.inputs + input) * p.height + y) * p.width + x);
+        }
     }
     sum = block_sum(sum, sums);
     if (threadIdx.x == 0)
-        p.result[blockIdx.x] = sum;
+        store(p.result + blockIdx.x, sum);
 }

@@ -1,11 +1,12 @@
 // The gradient of softmax over the middle axis of [outer, size, inner]: y * (g - sum(g * y)).
 #include "reduction.cuh"
+#include "storage.cuh"
 
 struct Parameters
 {
-    const float* output_grad;
-    const float* y;
-    float* x_grad;
+    const T* output_grad;
+    const T* y;
+    T* x_grad;
     long long outer;
     int size;
     int inner;
@@ -18,14 +19,32 @@ extern "C" __global__ void softmax_grad_rows(const Parameters p)
     const int lane = threadIdx.x & 31;
     if (row >= p.outer)
         return;
-    const float* g = p.output_grad + row * p.size;
-    const float* y = p.y + row * p.size;
+    const T* g = p.output_grad + row * p.size;
+    const T* y = p.y + row * p.size;
+    T* result = p.x_grad + row * p.size;
     float sum = 0.0f;
-    for (int i = lane; i < p.size; i += 32)
-        sum += g[i] * y[i];
-    sum = warp_sum(sum);
-    for (int i = lane; i < p.size; i += 32)
-        p.x_grad[row * p.size + i] = y[i] * (g[i] - sum);
+    if (p.size % 4 == 0)
+    {
+        for (int i = lane * 4; i < p.size; i += 128)
+        {
+            const float4 a = load4(g + i), b = load4(y + i);
+            sum += a.x * b.x + a.y * b.y + a.z * b.z + a.w * b.w;
+        }
+        sum = warp_sum(sum);
+        for (int i = lane * 4; i < p.size; i += 128)
+        {
+            const float4 a = load4(g + i), b = load4(y + i);
+            store4(result + i, make_float4(b.x * (a.x - sum), b.y * (a.y - sum), b.z * (a.z - sum), b.w * (a.w - sum)));
+        }
+    }
+    else
+    {
+        for (int i = lane; i < p.size; i += 32)
+            sum += load(g + i) * load(y + i);
+        sum = warp_sum(sum);
+        for (int i = lane; i < p.size; i += 32)
+            store(result + i, load(y + i) * (load(g + i) - sum));
+    }
 }
 
 // One thread a column, for inner > 1.
@@ -37,10 +56,10 @@ extern "C" __global__ void softmax_grad_columns(const Parameters p)
     const long long start = column / p.inner * p.size * p.inner + column % p.inner;
     float sum = 0.0f;
     for (int i = 0; i < p.size; i++)
-        sum += p.output_grad[start + (long long)i * p.inner] * p.y[start + (long long)i * p.inner];
+        sum += load(p.output_grad + start + (long long)i * p.inner) * load(p.y + start + (long long)i * p.inner);
     for (int i = 0; i < p.size; i++)
     {
         const long long at = start + (long long)i * p.inner;
-        p.x_grad[at] = p.y[at] * (p.output_grad[at] - sum);
+        store(p.x_grad + at, load(p.y + at) * (load(p.output_grad + at) - sum));
     }
 }

@@ -32,6 +32,11 @@ __device__ __forceinline__ float4 load4(const T* source)
     const ushort4 bits = *reinterpret_cast<const ushort4*>(source);
     return make_float4(from_half(bits.x), from_half(bits.y), from_half(bits.z), from_half(bits.w));
 }
+
+__device__ __forceinline__ void store4(T* target, float4 value)
+{
+    *reinterpret_cast<ushort4*>(target) = make_ushort4(to_half(value.x), to_half(value.y), to_half(value.z), to_half(value.w));
+}
 #else
 typedef float T;
 
@@ -49,5 +54,10 @@ __device__ __forceinline__ void store(T* target, float value)
 __device__ __forceinline__ float4 load4(const T* source)
 {
     return *reinterpret_cast<const float4*>(source);
+}
+
+__device__ __forceinline__ void store4(T* target, float4 value)
+{
+    *reinterpret_cast<float4*>(target) = value;
 }
 #endif

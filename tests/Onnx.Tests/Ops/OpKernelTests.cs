@@ -15,6 +15,7 @@ public class OpKernelTests
         ["GeluGrad"] = inputs => [GeluGrad.Apply(inputs.Next(3, 5, 7), inputs.Next(3, 5, 7))],
         ["GeluGrad of 1"] = inputs => [GeluGrad.Apply(inputs.Next(1), inputs.Next(1))],
         ["SoftmaxGrad of the last axis"] = inputs => [SoftmaxGrad.Apply(inputs.Next(2, 3, 49), inputs.Next(2, 3, 49), -1)],
+        ["SoftmaxGrad of rows of fours"] = inputs => [SoftmaxGrad.Apply(inputs.Next(2, 3, 196), inputs.Next(2, 3, 196), -1)],
         ["SoftmaxGrad of a middle axis"] = inputs => [SoftmaxGrad.Apply(inputs.Next(2, 13, 5), inputs.Next(2, 13, 5), 1)],
         ["LayerNormalizationGrad"] = inputs =>
             LayerNormalizationGrad.Apply(inputs.Next(2, 7, 7, 48), inputs.Next(2, 7, 7, 48), inputs.Next(48), -1, 1e-6f),
@@ -22,15 +23,24 @@ public class OpKernelTests
             LayerNormalizationGrad.Apply(inputs.Next(5, 1), inputs.Next(5, 1), inputs.Next(1), 1, 1e-3f),
         ["LayerNormalizationGrad of many rows"] = inputs =>
             LayerNormalizationGrad.Apply(inputs.Next(3001, 33), inputs.Next(3001, 33), inputs.Next(33), -1, 1e-5f),
+        ["LayerNormalizationGrad of narrow rows"] = inputs =>
+            LayerNormalizationGrad.Apply(inputs.Next(1001, 24), inputs.Next(1001, 24), inputs.Next(24), -1, 1e-5f),
+        ["LayerNormalizationGrad of wide rows"] = inputs =>
+            LayerNormalizationGrad.Apply(inputs.Next(77, 388), inputs.Next(77, 388), inputs.Next(388), -1, 1e-5f),
+        ["LayerNormalizationGrad of very wide rows"] = inputs =>
+            LayerNormalizationGrad.Apply(inputs.Next(9, 1032), inputs.Next(9, 1032), inputs.Next(1032), -1, 1e-5f),
         ["LayerNormalizationGrad of two axes"] = inputs =>
             LayerNormalizationGrad.Apply(inputs.Next(3, 9, 50), inputs.Next(3, 9, 50), inputs.Next(9, 50), 1, 1e-5f),
         ["BatchNormalizationTraining"] = inputs => BatchNorm(inputs, 4, 6, 9, 5),
         ["BatchNormalizationTraining of rows"] = inputs => BatchNorm(inputs, 37, 3),
+        ["BatchNormalizationTraining of planes of fours"] = inputs => BatchNorm(inputs, 5, 3, 6, 6),
         ["BatchNormalizationTraining of large planes"] = inputs => BatchNorm(inputs, 2, 3, 57, 61),
         ["BatchNormalizationGrad"] = inputs =>
-            BatchNormalizationGrad.Apply(inputs.Next(4, 6, 9, 5), inputs.Next(4, 6, 9, 5), inputs.Next(6), 1e-5f),
+            BatchNormalizationGrad.Apply(inputs.Next(4, 6, 9, 5), inputs.Next(4, 6, 9, 5), inputs.NextSingle(6), 1e-5f),
         ["BatchNormalizationGrad of rows"] = inputs =>
-            BatchNormalizationGrad.Apply(inputs.Next(37, 3), inputs.Next(37, 3), inputs.Next(3), 1e-5f),
+            BatchNormalizationGrad.Apply(inputs.Next(37, 3), inputs.Next(37, 3), inputs.NextSingle(3), 1e-5f),
+        ["BatchNormalizationGrad of planes of fours"] = inputs =>
+            BatchNormalizationGrad.Apply(inputs.Next(5, 3, 6, 6), inputs.Next(5, 3, 6, 6), inputs.NextSingle(3), 1e-5f),
         ["GroupedConvWeightGrad 3x3 depthwise"] = inputs => [WeightGrad(inputs, 5, 6, 6, 9, 11, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], 6)],
         ["GroupedConvWeightGrad 5x5 depthwise of small maps"] = inputs =>
             [WeightGrad(inputs, 40, 3, 3, 4, 3, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], 3)],
@@ -42,6 +52,10 @@ public class OpKernelTests
         ["GroupedConvWeightGrad of groups"] = inputs => [WeightGrad(inputs, 2, 4, 6, 7, 5, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], 2)],
         ["AdamWStep"] = inputs => AdamWStep.Apply(
             inputs.Next(1003), inputs.Next(1003), inputs.Next(1003), Gradients.Square(inputs.Next(1003)), inputs.Next(),
+            Gradients.Square(inputs.Next(3)) + 0.5,
+            new() { ["beta1"] = 0.9f, ["beta2"] = 0.95f, ["epsilon"] = 1e-3f, ["weight_decay"] = 0.1f, ["learning_rate_scale"] = 0.7f }),
+        ["AdamWStep that is skipped"] = inputs => AdamWStep.Apply(
+            inputs.Next(37), inputs.Next(37), inputs.Next(37), inputs.Next(37), inputs.Builder.Constant(Tensor.Scalar(float.NaN)),
             Gradients.Square(inputs.Next(3)) + 0.5,
             new() { ["beta1"] = 0.9f, ["beta2"] = 0.95f, ["epsilon"] = 1e-3f, ["weight_decay"] = 0.1f, ["learning_rate_scale"] = 0.7f }),
         ["DepthwiseConv 3x3"] = inputs => [Depthwise(inputs, 2, 5, 9, 11, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], bias: true)],
@@ -60,6 +74,10 @@ public class OpKernelTests
 
     public static TheoryData<string> Names => [.. Cases.Keys];
 
+    public static TheoryData<string> NamesInHalf =>
+        [.. Cases.Keys.Where(name => AttentionOps.All.First(op => op.Name == name.Split(' ')[0]).Kernels
+            .Any(kernel => kernel.Type == TensorElementType.Float16))];
+
     [Theory]
     [MemberData(nameof(Names))]
     public void Cpu_kernels_compute_what_the_definition_says(string name) => Check(name, options => KernelLibrary.Register(options));
@@ -76,6 +94,42 @@ public class OpKernelTests
         });
     }
 
+    [Theory]
+    [MemberData(nameof(NamesInHalf))]
+    public void Cuda_kernels_in_half_precision_compute_what_the_definition_says(string name)
+    {
+        Assert.SkipWhen(KernelLibrary.CudaUnavailableReason is not null, $"no GPU: {KernelLibrary.CudaUnavailableReason}");
+        var half = new Inputs(TensorElementType.Float16);
+        var model = Model(name, half);
+        var single = new Inputs(TensorElementType.Float);
+        var expected = SessionRunner.Run(Model(name, single), single.Tensors.ToDictionary(
+            pair => pair.Key, pair => ToSingle(half.Tensors[pair.Key])));
+        using var options = new SessionOptions();
+        options.AppendExecutionProvider_CUDA();
+        KernelLibrary.Register(options, cuda: true);
+        foreach (var (output, actual) in SessionRunner.Run(model, half.Tensors, options))
+        {
+            Assert.Equal(expected[output].Shape.ToString(), actual.Shape.ToString());
+            if (actual.Type == TensorElementType.Int64)
+                Assert.Equal(expected[output].Data.ToArray(), actual.Data.ToArray());
+            else
+                AssertClose(expected[output].AsSpan<float>(), ToSingle(actual).AsSpan<float>(), 2e-3f, $"{name}, {output}");
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(NamesInHalf))]
+    public void Definitions_hold_in_half_precision(string name)
+    {
+        var half = new Inputs(TensorElementType.Float16);
+        var model = Model(name, half);
+        var single = new Inputs(TensorElementType.Float);
+        var expected = SessionRunner.Run(Model(name, single), single.Tensors.ToDictionary(
+            pair => pair.Key, pair => ToSingle(half.Tensors[pair.Key])));
+        foreach (var (output, actual) in SessionRunner.Run(model, half.Tensors).Where(pair => pair.Value.Type != TensorElementType.Int64))
+            AssertClose(expected[output].AsSpan<float>(), ToSingle(actual).AsSpan<float>(), 1e-2f, $"{name}, {output}");
+    }
+
     [Fact]
     public void Every_operator_with_kernels_has_a_case()
     {
@@ -85,11 +139,8 @@ public class OpKernelTests
 
     private static void Check(string name, Action<SessionOptions> register)
     {
-        var inputs = new Inputs();
-        var outputs = Cases[name](inputs);
-        for (var i = 0; i < outputs.Length; i++)
-            inputs.Builder.Output($"result{i}", outputs[i]);
-        var model = inputs.Builder.ToModel();
+        var inputs = new Inputs(TensorElementType.Float);
+        var model = Model(name, inputs);
         var expected = SessionRunner.Run(model, inputs.Tensors);
         using var options = new SessionOptions();
         register(options);
@@ -97,26 +148,38 @@ public class OpKernelTests
         {
             Assert.Equal(expected[output].Shape.ToString(), actual.Shape.ToString());
             if (actual.Type == TensorElementType.Float)
-                AssertClose(expected[output].AsSpan<float>(), actual.AsSpan<float>(), $"{name}, {output}");
+                AssertClose(expected[output].AsSpan<float>(), actual.AsSpan<float>(), 2e-5f, $"{name}, {output}");
             else
                 Assert.Equal(expected[output].Data.ToArray(), actual.Data.ToArray());
         }
     }
 
-    private static void AssertClose(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual, string what)
+    private static OnnxModel Model(string name, Inputs inputs)
+    {
+        var outputs = Cases[name](inputs);
+        for (var i = 0; i < outputs.Length; i++)
+            inputs.Builder.Output($"result{i}", outputs[i]);
+        return inputs.Builder.ToModel();
+    }
+
+    private static Tensor ToSingle(Tensor tensor) => tensor.Type == TensorElementType.Float
+        ? tensor
+        : Tensor.Create<float>(Array.ConvertAll(tensor.AsSpan<Half>().ToArray(), x => (float)x), [.. tensor.Dims]);
+
+    private static void AssertClose(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual, float tolerance, string what)
     {
         var scale = 0.05f;
         foreach (var value in expected)
             scale = Math.Max(scale, Math.Abs(value));
         for (var i = 0; i < expected.Length; i++)
-            Assert.True(Math.Abs(expected[i] - actual[i]) <= 2e-5f * scale,
+            Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance * scale,
                 $"{what}[{i}]: {actual[i]}, expected {expected[i]} (scale {scale})");
     }
 
     private static Value[] BatchNorm(Inputs inputs, params long[] dims) =>
         inputs.Builder.Ops(
             nameof(BatchNormalizationTraining),
-            [inputs.Next(dims), inputs.Next(dims[1]), inputs.Next(dims[1]), inputs.Next(dims[1]), inputs.Next(dims[1])],
+            [inputs.Next(dims), .. Enumerable.Range(0, 4).Select(_ => inputs.NextSingle(dims[1]))],
             3, new() { ["epsilon"] = 1e-5f, ["momentum"] = 0.1f }, AttentionOp.Domain);
 
     private static Value Depthwise(
@@ -166,17 +229,26 @@ public class OpKernelTests
     };
 
     /// <summary>A graph under construction whose inputs get random values.</summary>
-    private sealed class Inputs
+    /// <param name="type">The element type of inputs that may be of either.</param>
+    private sealed class Inputs(TensorElementType type)
     {
         public GraphBuilder Builder { get; } = new();
 
         public Dictionary<string, Tensor> Tensors { get; } = [];
 
-        public Value Next(params long[] dims)
+        public Value Next(params long[] dims) => Next(type, dims);
+
+        /// <summary>An input of float32 in any case.</summary>
+        public Value NextSingle(params long[] dims) => Next(TensorElementType.Float, dims);
+
+        private Value Next(TensorElementType inputType, long[] dims)
         {
             var name = $"input{Tensors.Count}";
-            Tensors[name] = RandomTensor.Float(Tensors.Count + 1, dims);
-            return Builder.Input(name, TensorElementType.Float, Shape.Of(dims));
+            var tensor = RandomTensor.Float(Tensors.Count + 1, dims);
+            Tensors[name] = inputType == TensorElementType.Float
+                ? tensor
+                : Tensor.Create<Half>(Array.ConvertAll(tensor.AsSpan<float>().ToArray(), x => (Half)x), dims);
+            return Builder.Input(name, inputType, Shape.Of(dims));
         }
     }
 }

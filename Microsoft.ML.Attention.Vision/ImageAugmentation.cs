@@ -70,21 +70,39 @@ public sealed record ImageAugmentation
         }
     }
 
+    /// <summary>Whether pictures are resized as in evaluation, so that they can be kept in their final size.</summary>
+    internal bool ResizesAlike => CropArea is null;
+
     /// <summary>Writes a changed picture as <c>[3, Height, Width]</c> of the preprocessing.</summary>
     internal void Apply(PixelView picture, ImagePreprocessing preprocessing, SampleRandom random, Span<float> destination)
     {
         var (width, height) = (preprocessing.Width, preprocessing.Height);
-        var length = width * height * PixelView.BytesPerPixel;
-        var rented = ArrayPool<byte>.Shared.Rent(length);
-        var pixels = rented.AsSpan(0, length);
-
-        if (CropArea is null)
+        var rented = ArrayPool<byte>.Shared.Rent(width * height * PixelView.BytesPerPixel);
+        var pixels = rented.AsSpan(0, width * height * PixelView.BytesPerPixel);
+        if (ResizesAlike)
             preprocessing.Resize(picture, pixels);
         else
         {
             var crop = picture.Crop(RandomCrop(picture.Width, picture.Height, ref random));
             AntialiasedResize.Resize(crop, width, height, preprocessing.Filter, new Rectangle(0, 0, width, height), pixels);
         }
+        Change(pixels, preprocessing, ref random, destination);
+        ArrayPool<byte>.Shared.Return(rented);
+    }
+
+    /// <summary>Writes a changed picture that has the size of the preprocessing already, where <see cref="ResizesAlike"/>.</summary>
+    internal void ApplyResized(PixelView picture, ImagePreprocessing preprocessing, SampleRandom random, Span<float> destination)
+    {
+        var length = picture.Width * picture.Height * PixelView.BytesPerPixel;
+        var rented = ArrayPool<byte>.Shared.Rent(length);
+        picture.CopyTo(rented);
+        Change(rented.AsSpan(0, length), preprocessing, ref random, destination);
+        ArrayPool<byte>.Shared.Return(rented);
+    }
+
+    private void Change(Span<byte> pixels, ImagePreprocessing preprocessing, ref SampleRandom random, Span<float> destination)
+    {
+        var (width, height) = (preprocessing.Width, preprocessing.Height);
         if (CropPadding > 0)
             Move(pixels, width, height, random.Next(2 * CropPadding + 1) - CropPadding, random.Next(2 * CropPadding + 1) - CropPadding);
         if (random.NextDouble() < HorizontalFlip)
@@ -92,8 +110,6 @@ public sealed record ImageAugmentation
         preprocessing.Normalise(new PixelView(pixels, width, height), destination);
         if (random.NextDouble() < Erasing)
             Erase(destination, width, height, ref random);
-
-        ArrayPool<byte>.Shared.Return(rented);
     }
 
     private Rectangle RandomCrop(int width, int height, ref SampleRandom random)

@@ -1,6 +1,7 @@
 using System.Buffers;
 using System.Drawing;
 using System.Runtime.CompilerServices;
+using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Vision.Pixels;
 
 namespace Microsoft.ML.Attention.Vision;
@@ -72,6 +73,26 @@ public sealed record ImagePreprocessing
         Mean = new(0.485f, 0.456f, 0.406f),
         StandardDeviation = new(0.229f, 0.224f, 0.225f),
     };
+
+    /// <summary>
+    /// What a published model was evaluated with: the centre crop, filter, mean and standard deviation of
+    /// <see cref="ImageClassifierConfig.Input"/>.
+    /// </summary>
+    /// <param name="architecture">The architecture.</param>
+    public static ImagePreprocessing For(ImageClassifierConfig architecture)
+    {
+        ArgumentNullException.ThrowIfNull(architecture);
+        var (mean, deviation) = (architecture.Input.Mean, architecture.Input.StandardDeviation);
+        return new()
+        {
+            Height = architecture.Input.Size,
+            Width = architecture.Input.Size,
+            ShorterSide = (int)Math.Floor(architecture.Input.Size / architecture.Input.CropFraction),
+            Filter = architecture.Input.IsBicubic ? ResampleFilter.Bicubic : ResampleFilter.Bilinear,
+            Mean = new(mean.Red, mean.Green, mean.Blue),
+            StandardDeviation = new(deviation.Red, deviation.Green, deviation.Blue),
+        };
+    }
 
     /// <summary>Throws where the settings contradict each other.</summary>
     internal void Validate()

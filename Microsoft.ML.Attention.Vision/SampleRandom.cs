@@ -35,6 +35,13 @@ internal struct SampleRandom
         return (float)(radius * cosine);
     }
 
+    /// <summary>A number of the distribution Beta(alpha, alpha), by two of Gamma(alpha).</summary>
+    public double NextBeta(double alpha)
+    {
+        var (first, second) = (NextGamma(alpha), NextGamma(alpha));
+        return first + second > 0 ? first / (first + second) : NextDouble() < 0.5 ? 0 : 1;
+    }
+
     /// <summary>Puts values into a random order.</summary>
     public void Shuffle<T>(Span<T> values)
     {
@@ -42,6 +49,22 @@ internal struct SampleRandom
         {
             var j = Next(i + 1);
             (values[i], values[j]) = (values[j], values[i]);
+        }
+    }
+
+    // Marsaglia and Tsang, ACM TOMS 26 (2000).
+    private double NextGamma(double shape)
+    {
+        if (shape < 1)
+            return NextGamma(shape + 1) * Math.Pow(NextDouble(), 1 / shape);
+        var d = shape - 1.0 / 3;
+        var c = 1 / Math.Sqrt(9 * d);
+        while (true)
+        {
+            double x = NextNormal();
+            var v = Math.Pow(1 + c * x, 3);
+            if (v > 0 && Math.Log(1 - NextDouble()) < 0.5 * x * x + d - d * v + d * Math.Log(v))
+                return d * v;
         }
     }
 

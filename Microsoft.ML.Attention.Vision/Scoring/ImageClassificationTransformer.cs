@@ -38,6 +38,13 @@ public sealed class ImageClassificationTransformer : OnnxClassifierBase
     /// <summary>How the training went; null for a model that was loaded or not trained here.</summary>
     public TrainingTrace? Trace { get; init; }
 
+    /// <summary>
+    /// Writes the model as an ONNX file for other programs: input <c>[N, 3, H, W]</c> as <see cref="Preprocessing"/> makes it, output the
+    /// logits <c>[N, classes]</c> in the order of <see cref="OnnxClassifierBase.Classes"/>.
+    /// </summary>
+    /// <param name="path">The file to write.</param>
+    public void SaveOnnx(string path) => File.WriteAllBytes(path, Model.ToFile());
+
     internal override OnnxTransformerBase WithScoring(ScoringOptions scoring) =>
         new ImageClassificationTransformer(Host, new(Model, scoring, Columns, Labels), _images) { Trace = Trace };
 

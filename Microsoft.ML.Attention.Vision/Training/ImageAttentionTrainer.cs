@@ -1,25 +1,16 @@
 using System.Diagnostics;
-using Microsoft.ML.Attention.Onnx;
-using Microsoft.ML.Attention.Onnx.Kernels;
-using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Training;
-using Microsoft.ML.Attention.Onnx.Weights;
-using Microsoft.ML.OnnxRuntime;
-using Microsoft.ML.OnnxRuntime.Tensors;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.Attention.Vision;
 
 /// <summary>
-/// Trains an attention model that classifies pictures, from random weights or from a checkpoint. Forward pass, backward pass and optimiser
-/// are one ONNX graph that ONNX Runtime runs, on the CPU or on CUDA. With the same seed a training gives the same model, bit for bit on the
-/// same machine.
+/// Trains a model that classifies pictures: an architecture with random weights or those of a checkpoint, or any ONNX classifier, which is
+/// given a new head. Forward pass, backward pass and optimiser are one ONNX graph that ONNX Runtime runs, on the CPU or on CUDA. With the
+/// same seed a training gives the same model, bit for bit on the same machine, even if it was interrupted and resumed.
 /// </summary>
 public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageClassificationTransformer>
 {
-    private const string LabelInput = "labels";
-    private const string CorrectMetric = "correct";
-
     private readonly Options _options;
 
     internal ImageAttentionTrainer(IHostEnvironment environment, Options options)
@@ -29,100 +20,113 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
         _options = options;
     }
 
-    private protected override void CheckInput(SchemaShape inputSchema) => _options.Images.Check(Host, inputSchema);
+    private protected override void CheckInput(SchemaShape inputSchema) =>
+        _options.Images(ImagePreprocessing.ImageNet()).Check(Host, inputSchema);
 
     private protected override ImageClassificationTransformer Train(IDataView trainSet, IDataView? validationSet, ClassLabels labels)
     {
         using var channel = Host.Start("Training");
-        var seed = _options.Seed ?? Host.Rand.Next();
-        var samples = Read(trainSet, channel);
-        var validation = validationSet is not null ? Read(validationSet, channel) : samples.SplitOff(_options.ValidationFraction, seed);
-        if (samples.Count == 0)
-            throw new InvalidOperationException("There is no picture with a label to train on.");
+        var seed = _options.Seed ?? TrainingCheckpoint.FindSeed(_options.CheckpointFolder) ?? Host.Rand.Next();
+        var samples = Read(trainSet, labels, channel);
+        var validation = validationSet is not null ? Read(validationSet, labels, channel)
+            : samples.SplitOff(_options.ValidationFraction, seed);
+        using var run = Prepare(samples, validation, labels, seed, channel);
 
-        var batchSize = Math.Min(_options.BatchSize, samples.Count);
-        var batches = new PictureBatches(samples, _options.Preprocessing, _options.Augmentation, batchSize, seed);
-        long stepCount = (long)_options.EpochCount * batches.Count;
-        var schedule = new CosineSchedule(_options.LearningRate, stepCount, WarmUpSteps: (long)(stepCount * _options.WarmUp));
-        using var trainer = CreateTrainer(BuildModel(labels.Count, seed), batchSize, seed, channel);
-        var (losses, epochs) = (new List<float>(), new List<EpochSummary>());
-        var clock = Stopwatch.StartNew();
-        for (var epoch = 1; epoch <= _options.EpochCount; epoch++)
+        var checkpoint = TrainingCheckpoint.In(_options.CheckpointFolder, () => Describe(run.Model, seed, samples, validation));
+        var progress = checkpoint?.Restore(run.Trainer) ?? new();
+        if (progress.StepLosses.Count > 0)
+            channel.Info($"Going on after step {run.Trainer.StepCount}, in epoch {progress.Epoch}.");
+        RunEpochs(run, progress, checkpoint, channel);
+        var content = new ModelContent(progress.Best?.Model ?? Export(run.Trainer));
+        return new(Host, new(content, _options.Scoring, Columns, labels), _options.Images(run.Model.Preprocessing))
         {
-            var (lossSum, correct) = (0.0, 0.0);
-            foreach (var batch in batches.Epoch(epoch, _options.Cancellation))
-            {
-                _options.Cancellation.ThrowIfCancellationRequested();
-                losses.Add(Step(trainer, batch, schedule));
-                lossSum += losses[^1];
-                correct += trainer.Metric(CorrectMetric);
-            }
-            epochs.Add(new(
-                epoch, losses.Count, (float)(lossSum / batches.Count), correct / (batches.Count * batchSize),
-                validation.Count > 0 ? MeasureAccuracy(trainer, validation) : null, clock.Elapsed));
-            channel.Info(epochs[^1].ToString());
-            _options.Progress?.Report(epochs[^1]);
-        }
-        return new(Host, new(Content(trainer), _options.Scoring, Columns, labels), _options.Images) { Trace = new(losses, epochs) };
+            Trace = progress.Trace,
+        };
     }
 
-    private LabelledPictures Read(IDataView data, IChannel channel) =>
-        LabelledPictures.Read(data, _options.Images.Bind(data.Schema), Columns.Label, channel, _options.Cancellation);
-
-    private OnnxModel BuildModel(int classCount, int seed)
+    private void RunEpochs(Run run, TrainingProgress progress, TrainingCheckpoint? checkpoint, IChannel channel)
     {
-        WeightSource weights = new RandomWeights(seed);
-        if (_options.PretrainedWeights is { } path)
-            weights = Checkpoint.Load(path).Replace(name => name.StartsWith("head.", StringComparison.Ordinal), weights);
-        var config = _options.Architecture with { ClassCount = classCount, InputChannels = 3 };
-        return BiFormer.Build(config, weights, _options.Preprocessing.Height, _options.Preprocessing.Width);
-    }
-
-    private Trainer CreateTrainer(OnnxModel model, int batchSize, int seed, IChannel channel)
-    {
-        var graph = TrainingGraph.Build(
-            model,
-            new Dictionary<string, long> { ["N"] = batchSize },
-            (builder, outputs) =>
+        var stepCount = (long)_options.EpochCount * run.Batches.Count;
+        var schedule = new CosineSchedule(_options.LearningRate, stepCount, WarmUpSteps: (long)(stepCount * _options.WarmUp));
+        var (clock, before) = (Stopwatch.StartNew(), progress.Elapsed);
+        try
+        {
+            while (!progress.HasEnded)
             {
-                var labels = builder.Input(LabelInput, TensorElementType.Int64, [batchSize]);
-                builder.Output(CorrectMetric, Losses.CorrectCount(outputs["logits"], labels));
-                return Losses.CrossEntropy(outputs["logits"], labels, _options.LabelSmoothing);
-            },
-            new TrainingOptions
-            {
-                Optimizer = new AdamW
+                var meter = new EpochMeter();
+                foreach (var batch in meter.Await(run.Batches.Epoch(progress.Epoch, progress.Batch, _options.Cancellation)))
                 {
-                    WeightDecay = _options.WeightDecay,
-                    ClipNorm = _options.MaxGradientNorm,
-                    AverageDecay = _options.WeightAveraging,
-                },
-            });
-        // Opening the model decides, and logs, where it runs.
-        using var forward = OnnxSession.Open(Host, new ModelContent(model.ToBytes()), _options.Scoring.Session);
-        channel.Info($"Training {graph.ParameterCount} parameters on {forward.Provider}, {batchSize} pictures a step.");
-        using var session = new SessionOptions { IntraOpNumThreads = _options.Scoring.Session.IntraOpThreadCount };
-        if (forward.CudaDevice is { } device)
-            session.AppendExecutionProvider_CUDA(device);
-        KernelLibrary.Register(session, cuda: forward.CudaDevice is not null);
-        return new(graph, session, forward.CudaDevice, seed);
+                    _options.Cancellation.ThrowIfCancellationRequested();
+                    progress.AddBatch(Step(run, batch, schedule), run.Trainer.Metric(CorrectMetric));
+                    _options.StepEnded?.Invoke(run.Trainer.StepCount);
+                    if (checkpoint?.Age > _options.CheckpointInterval)
+                        WriteCheckpoint();
+                }
+                progress.Elapsed = before + clock.Elapsed;
+                EndEpoch(run, progress, meter, schedule);
+                channel.Info(progress.Epochs[^1].ToString());
+                if (progress.HasEnded || progress.Epochs.Count % _options.CheckpointEpochs == 0)
+                    WriteCheckpoint();
+                _options.Progress?.Report(progress.Epochs[^1]);
+            }
+        }
+        catch (OperationCanceledException) when (checkpoint is not null)
+        {
+            WriteCheckpoint();
+            channel.Info($"Cancelled after step {run.Trainer.StepCount}; the same training goes on from there.");
+            throw;
+        }
+
+        void WriteCheckpoint()
+        {
+            progress.Elapsed = before + clock.Elapsed;
+            checkpoint?.Write(run.Trainer, progress);
+        }
     }
 
-    private static float Step(Trainer trainer, PictureBatch batch, CosineSchedule schedule)
+    private static float Step(Run run, PictureBatch batch, CosineSchedule schedule)
     {
-        batch.Pixels.CopyTo(trainer.Input<float>("x"));
-        batch.Labels.CopyTo(trainer.Input<long>(LabelInput));
-        var loss = trainer.Step(schedule.At(trainer.StepCount));
+        batch.Pixels.CopyTo(run.Trainer.Input<float>(run.Model.Input));
+        batch.Labels.CopyTo(run.Trainer.Input<long>(LabelInput));
+        batch.Targets.CopyTo(run.Trainer.Input<float>(TargetInput));
+        var loss = run.Trainer.Step(schedule.At(run.Trainer.StepCount));
         return float.IsFinite(loss) ? loss : throw new InvalidOperationException(
-            $"The loss of step {trainer.StepCount} is {loss}: the training does not converge. Lower {nameof(Options.LearningRate)} "
+            $"The loss of step {run.Trainer.StepCount} is {loss}: the training does not converge. Lower {nameof(Options.LearningRate)} "
             + $"or {nameof(Options.MaxGradientNorm)}, or raise {nameof(Options.WarmUp)}.");
     }
 
-    private double MeasureAccuracy(Trainer trainer, LabelledPictures validation)
+    private void EndEpoch(Run run, TrainingProgress progress, EpochMeter meter, CosineSchedule schedule)
     {
-        using var session = OnnxSession.Open(Host, Content(trainer), _options.Scoring.Session);
-        return Accuracy.Measure(session, validation, _options.Preprocessing, _options.Scoring.BatchSize, _options.Cancellation);
+        var model = run.Validation.Count > 0 ? Export(run.Trainer) : null;
+        var summary = new EpochSummary
+        {
+            Epoch = progress.Epoch,
+            Steps = progress.StepLosses.Count,
+            Loss = (float)(progress.LossSum / progress.Batch),
+            LearningRate = schedule.At(run.Trainer.StepCount - 1),
+            TrainingAccuracy = progress.Correct / ((double)progress.Batch * run.BatchSize),
+            Validation = model is null ? null : Validate(run, model),
+            Elapsed = progress.Elapsed,
+            PicturesPerSecond = meter.BatchesPerSecond * run.BatchSize,
+            WaitShare = meter.WaitShare,
+        };
+        if (_options.KeepsBest && BestEpoch.ScoreOf(summary.Validation!, _options.ValidationMetric) is var score
+            && !(score <= progress.Best?.Score))
+        {
+            progress.Best = new(summary.Epoch, score) { Model = model! };
+        }
+        progress.EndEpoch(summary);
+        progress.HasEnded = summary.Epoch == _options.EpochCount
+            || summary.Epoch - progress.Best?.Epoch >= _options.Patience
+            || _options.StopWhen?.Invoke(summary) == true;
     }
 
-    private ModelContent Content(Trainer trainer) => new(trainer.Export(averaged: _options.WeightAveraging is not null).ToBytes());
+    private ValidationMetrics Validate(Run run, byte[] model)
+    {
+        using var session = OnnxSession.Open(Host, new ModelContent(model), _options.Scoring.Session);
+        return ValidationMetrics.Measure(
+            session, run.Validation, run.Model.Preprocessing, _options.Scoring.BatchSize, _options.Cancellation);
+    }
+
+    private byte[] Export(Trainer trainer) => trainer.Export(averaged: _options.WeightAveraging is not null).ToBytes();
 }

@@ -14,11 +14,14 @@ internal sealed class LabelledPictures
 
     public int Count => _samples.Count;
 
-    /// <summary>Decodes a picture and returns its class.</summary>
+    /// <summary>The class of a picture.</summary>
+    public int Label(int index) => _samples[index].Label;
+
+    /// <summary>Decodes a picture.</summary>
     /// <exception cref="InvalidDataException">It is not decodable; the message names row, picture and reason.</exception>
-    public int Decode(int index, PixelBuffer pixels)
+    public void Decode(int index, PixelBuffer pixels)
     {
-        var (picture, label, row) = _samples[index];
+        var (picture, _, row) = _samples[index];
         try
         {
             picture.Decode(pixels);
@@ -27,12 +30,24 @@ internal sealed class LabelledPictures
         {
             throw new InvalidDataException($"row {row}: {e.Message}", e);
         }
-        return label;
+    }
+
+    /// <summary>The classes of all pictures.</summary>
+    public int[] Labels => [.. _samples.Select(sample => sample.Label)];
+
+    /// <summary>How many pictures each class has.</summary>
+    public int[] CountClasses(int classCount)
+    {
+        var counts = new int[classCount];
+        foreach (var sample in _samples)
+            counts[sample.Label]++;
+        return counts;
     }
 
     /// <summary>Reads a data set. Rows without a label are left out, with a warning that counts them.</summary>
+    /// <exception cref="InvalidDataException">A label is none of the classes.</exception>
     public static LabelledPictures Read(
-        IDataView data, PictureColumn pictures, string labelColumn, IChannel channel, CancellationToken cancellation)
+        IDataView data, PictureColumn pictures, string labelColumn, int classCount, IChannel channel, CancellationToken cancellation)
     {
         var read = new LabelledPictures();
         var label = data.Schema[labelColumn];
@@ -46,6 +61,11 @@ internal sealed class LabelledPictures
             labelGetter(ref value);
             if (float.IsNaN(value))
                 missing++;
+            else if (value >= classCount)
+            {
+                throw new InvalidDataException($"row {cursor.Position}: label column '{labelColumn}' has key {value + 1}, but the training "
+                    + $"labels have {classCount} keys: map both data sets with the same fitted MapValueToKey.");
+            }
             else
                 read._samples.Add((pictureGetter().Keep(), (int)value, cursor.Position));
         }

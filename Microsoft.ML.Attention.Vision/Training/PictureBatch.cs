@@ -1,16 +1,23 @@
 namespace Microsoft.ML.Attention.Vision;
 
-/// <summary>The memory of one batch: pictures ready for the model and their classes.</summary>
+/// <summary>The memory of one batch: pictures ready for the model, their classes and what the loss compares them with.</summary>
 /// <param name="size">The number of pictures.</param>
 /// <param name="valuesPerPicture">Numbers a picture.</param>
-internal sealed class PictureBatch(int size, int valuesPerPicture)
+/// <param name="classCount">The number of classes; 0 for a batch without targets.</param>
+internal sealed class PictureBatch(int size, int valuesPerPicture, int classCount)
 {
     /// <summary>The pictures, <c>[N, 3, H, W]</c>.</summary>
     public float[] Pixels { get; } = new float[size * valuesPerPicture];
 
-    /// <summary>The classes from 0, <c>[N]</c>.</summary>
+    /// <summary>The classes from 0, <c>[N]</c>; of a mixed picture the one with the larger share.</summary>
     public long[] Labels { get; } = new long[size];
+
+    /// <summary>The targets of the loss, <c>[N, classes]</c>.</summary>
+    public float[] Targets { get; } = new float[size * classCount];
 
     /// <summary>The numbers of one picture.</summary>
     public Span<float> Picture(int index) => Pixels.AsSpan(index * valuesPerPicture, valuesPerPicture);
+
+    /// <summary>The target of one picture.</summary>
+    public Span<float> Target(int index) => Targets.AsSpan(index * classCount, classCount);
 }

@@ -35,9 +35,12 @@ internal sealed class ModelContent(byte[] bytes, string? path = null)
     /// <summary>Writes the model, weights included, as an entry of its own, so that any zip tool gives back a plain .onnx file.</summary>
     public void Save(ModelSaveContext context)
     {
-        byte[] whole = HasExternalWeights() ? OnnxModel.Load(path!).ToBytes() : bytes;
+        byte[] whole = ToFile();
         context.SaveBinaryStream(EntryName, writer => writer.Write(whole));
     }
+
+    /// <summary>The content of an .onnx file that needs no other.</summary>
+    public byte[] ToFile() => HasExternalWeights() ? OnnxModel.Load(path!).ToBytes() : bytes;
 
     public static ModelContent Load(ModelLoadContext context)
     {

@@ -7,6 +7,8 @@ internal sealed class ColourPictures : IDisposable
 {
     public static readonly string[] Names = ["red", "green", "blue"];
 
+    public static readonly string[] Files = ["red.png", "green.png", "blue.webp"];
+
     public ColourPictures()
     {
         Write("red.png", SKColors.Red, SKEncodedImageFormat.Png);

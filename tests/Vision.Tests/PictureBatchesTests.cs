@@ -23,7 +23,7 @@ public sealed class PictureBatchesTests : IDisposable
         for (var epoch = 1; epoch <= 2; epoch++)
         {
             var labels = new List<long>();
-            foreach (var batch in batches.Epoch(epoch, CancellationToken.None))
+            foreach (var batch in batches.Epoch(epoch, 0, CancellationToken.None))
             {
                 for (var i = 0; i < 4; i++)
                 {
@@ -37,7 +37,7 @@ public sealed class PictureBatchesTests : IDisposable
             orders.Add(string.Concat(labels));
         }
         Assert.NotEqual(orders[0], orders[1]);
-        var again = Batches(Read(Rows(12)), 4).Epoch(1, CancellationToken.None).SelectMany(batch => batch.Labels.ToArray());
+        var again = Batches(Read(Rows(12)), 4).Epoch(1, 0, CancellationToken.None).SelectMany(batch => batch.Labels.ToArray());
         Assert.Equal(orders[0], string.Concat(again));
     }
 
@@ -46,7 +46,7 @@ public sealed class PictureBatchesTests : IDisposable
     {
         var batches = Batches(Read(Rows(11)), batchSize: 4);
         Assert.Equal(2, batches.Count);
-        Assert.Equal(2, batches.Epoch(1, CancellationToken.None).Count());
+        Assert.Equal(2, batches.Epoch(1, 0, CancellationToken.None).Count());
     }
 
     [Fact]
@@ -54,7 +54,7 @@ public sealed class PictureBatchesTests : IDisposable
     {
         var rows = Rows(6);
         rows[3].Image = "broken.png";
-        var error = Assert.Throws<InvalidDataException>(() => Batches(Read(rows), 3).Epoch(1, CancellationToken.None).Count());
+        var error = Assert.Throws<InvalidDataException>(() => Batches(Read(rows), 3).Epoch(1, 0, CancellationToken.None).Count());
         Assert.StartsWith("row 3: image column 'Image': '", error.Message);
     }
 
@@ -63,9 +63,9 @@ public sealed class PictureBatchesTests : IDisposable
     {
         using var cancellation = new CancellationTokenSource();
         var batches = Batches(Read(Rows(12)), 2);
-        Assert.NotNull(batches.Epoch(1, cancellation.Token).First());
+        Assert.NotNull(batches.Epoch(1, 0, cancellation.Token).First());
         cancellation.Cancel();
-        Assert.ThrowsAny<OperationCanceledException>(() => batches.Epoch(1, cancellation.Token).Count());
+        Assert.ThrowsAny<OperationCanceledException>(() => batches.Epoch(1, 0, cancellation.Token).Count());
     }
 
     [Fact]
@@ -85,8 +85,7 @@ public sealed class PictureBatchesTests : IDisposable
         var samples = Read(Rows(30));
         var split = samples.SplitOff(0.2, seed: 3);
         Assert.Equal((24, 6), (samples.Count, split.Count));
-        using var pixels = new PixelBuffer();
-        Assert.Equal([0, 0, 1, 1, 2, 2], Enumerable.Range(0, 6).Select(i => split.Decode(i, pixels)).Order());
+        Assert.Equal([0, 0, 1, 1, 2, 2], split.Labels.Order());
     }
 
     [Fact]
@@ -97,21 +96,63 @@ public sealed class PictureBatchesTests : IDisposable
         using var pixels = new PixelBuffer();
         for (var i = 0; i < 6; i++)
         {
-            var label = samples.Decode(i, pixels);
-            Assert.Equal(255, pixels.View.Row(0)[label]);
+            samples.Decode(i, pixels);
+            Assert.Equal(255, pixels.View.Row(0)[samples.Label(i)]);
         }
     }
 
     [Fact]
-    public void AccuracyIsTheShareOfRightAnswers()
+    public void ALabelBeyondTheClassesIsNamedWithItsRow()
     {
+        var error = Assert.Throws<InvalidDataException>(() => Read(Data(Rows(6)), _pictures.Folder, classCount: 2));
+        Assert.Contains("row 2: label column 'Label' has key 3, but the training labels have 2 keys", error.Message);
+    }
+
+    [Fact]
+    public void AnEpochGoesOnFromAnyBatch()
+    {
+        static string Text(PictureBatch batch) => string.Join(' ', batch.Labels) + string.Join(' ', batch.Pixels);
+        var whole = Batches(Read(Rows(12)), 4).Epoch(2, 0, CancellationToken.None).Select(Text).ToArray();
+        Assert.Equal(whole[1..], Batches(Read(Rows(12)), 4).Epoch(2, 1, CancellationToken.None).Select(Text));
+    }
+
+    [Fact]
+    public void PicturesThatAreKeptAreThoseThatAreDecoded()
+    {
+        var samples = Read(Rows(6));
+        var bytes = Preprocessing.Width * Preprocessing.Height * PixelView.BytesPerPixel;
+        var cache = new PictureCache(samples, Preprocessing, new PictureMemory(4 * bytes));
+        var before = All();
+        Array.ForEach(ColourPictures.Files, name => File.Move(_pictures.PathOf(name), _pictures.PathOf(name + ".gone")));
+        using var pixels = new PixelBuffer();
+        Assert.Equal(before[..4], Enumerable.Range(0, 4).Select(i => Convert.ToHexString(cache.Get(i, pixels).Row(1))));
+        Assert.Throws<InvalidDataException>(() => cache.Get(4, pixels).Width);
+
+        string[] All()
+        {
+            using var pixels = new PixelBuffer();
+            return [.. Enumerable.Range(0, 6).Select(i => Convert.ToHexString(cache.Get(i, pixels).Row(1)))];
+        }
+    }
+
+    [Fact]
+    public void ValidationMeasuresWhatMLNetsEvaluationDoes()
+    {
+        // Two red pictures have the wrong label; green and blue are always right.
         var rows = Rows(7);
-        (rows[0].Label, rows[4].Label) = (2, 2);
+        (rows[0].Label, rows[3].Label) = (2, 2);
         var graph = new GraphBuilder();
         graph.Output("logits", graph.Input("x", TensorElementType.Float, Shape.Create(["N", 3, 4, 4])).ReduceMean([2, 3]));
         using var session = OnnxSession.Open(
             _ml, new ModelContent(graph.ToModel().ToBytes()), new OnnxSessionOptions { ExecutionProvider = ExecutionProvider.Cpu });
-        Assert.Equal(5 / 7.0, Accuracy.Measure(session, Read(rows), Preprocessing, batchSize: 3, CancellationToken.None));
+
+        var cache = new PictureCache(Read(rows), Preprocessing, new PictureMemory(0));
+        var metrics = ValidationMetrics.Measure(session, cache, Preprocessing, batchSize: 3, CancellationToken.None);
+
+        Assert.Equal(5 / 7.0, metrics.Accuracy, 12);
+        Assert.Equal((1 / 1.0 + 2 / 2.0 + 2 / 4.0) / 3, metrics.MacroAccuracy, 12);
+        var (right, wrong) = (Math.Log(Math.E + 2) - 1, Math.Log(Math.E + 2));
+        Assert.Equal((5 * right + 2 * wrong) / 7, metrics.LogLoss, 6);
     }
 
     public void Dispose() => _pictures.Dispose();
@@ -123,16 +164,17 @@ public sealed class PictureBatchesTests : IDisposable
     })];
 
     private static PictureBatches Batches(LabelledPictures samples, int batchSize) =>
-        new(samples, Preprocessing, ImageAugmentation.Flip, batchSize, seed: 5);
+        new(new(samples, null, new PictureMemory(0)), Preprocessing, ImageAugmentation.Flip, mixing: null,
+            new Targets([1, 1, 1], labelSmoothing: 0), batchSize, seed: 5);
 
     private IDataView Data(Row[] rows) => _ml.Data.LoadFromEnumerable(rows);
 
     private LabelledPictures Read(Row[] rows) => Read(Data(rows), _pictures.Folder);
 
-    private LabelledPictures Read(IDataView data, string? folder)
+    private LabelledPictures Read(IDataView data, string? folder, int classCount = 3)
     {
         using var channel = ((IChannelProvider)_ml).Start("test");
-        return LabelledPictures.Read(data, new PictureColumn(data.Schema, "Image", folder), "Label", channel, CancellationToken.None);
+        return LabelledPictures.Read(data, new PictureColumn(data.Schema, "Image", folder), "Label", classCount, channel, CancellationToken.None);
     }
 
     private sealed class Row

@@ -14,7 +14,14 @@ public sealed class PlotsTests : IDisposable
         var losses = Enumerable.Range(0, 400).Select(i => 0.4f + 1.9f * MathF.Exp(-i / 80f) + 0.1f * MathF.Sin(i * 12.9898f)).ToArray();
         losses[17] = float.NaN;
         var epochs = Enumerable.Range(1, 8)
-            .Select(e => new EpochSummary(e, e * 50, 1, 0.5, 0.85 - 0.5 / e, TimeSpan.FromSeconds(e)));
+            .Select(e => new EpochSummary
+            {
+                Epoch = e,
+                Steps = e * 50,
+                Loss = 1,
+                TrainingAccuracy = 0.9 - 0.5 / e,
+                Validation = new(Accuracy: 0.85 - 0.5 / e, MacroAccuracy: 0.8 - 0.5 / e, LogLoss: 0.5),
+            });
         var path = Output("loss.png");
 
         LossCurve.Save(new(losses, [.. epochs]), path);

@@ -1,0 +1,46 @@
+using System.Text.Json.Serialization;
+
+namespace Microsoft.ML.Attention.Vision;
+
+/// <summary>How far a training has come; with the trainer's state it is all that a resumed one needs.</summary>
+internal sealed class TrainingProgress
+{
+    /// <summary>The epoch at hand, from 1.</summary>
+    public int Epoch { get; set; } = 1;
+
+    /// <summary>The batches of the epoch that are behind it.</summary>
+    public int Batch { get; set; }
+
+    /// <summary>The sum of the losses of the epoch.</summary>
+    public double LossSum { get; set; }
+
+    /// <summary>The right answers of the epoch.</summary>
+    public double Correct { get; set; }
+
+    /// <summary>Whether the training is over, perhaps before its last epoch.</summary>
+    public bool HasEnded { get; set; }
+
+    /// <summary>The time of the training before its last interruption.</summary>
+    public TimeSpan Elapsed { get; set; }
+
+    public List<float> StepLosses { get; init; } = [];
+
+    public List<EpochSummary> Epochs { get; init; } = [];
+
+    public BestEpoch? Best { get; set; }
+
+    [JsonIgnore]
+    public TrainingTrace Trace => new(StepLosses, Epochs) { BestEpoch = Best?.Epoch };
+
+    public void AddBatch(float loss, float correct)
+    {
+        StepLosses.Add(loss);
+        (Batch, LossSum, Correct) = (Batch + 1, LossSum + loss, Correct + correct);
+    }
+
+    public void EndEpoch(EpochSummary summary)
+    {
+        Epochs.Add(summary);
+        (Epoch, Batch, LossSum, Correct) = (Epoch + 1, 0, 0, 0);
+    }
+}

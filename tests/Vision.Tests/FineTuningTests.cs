@@ -1,0 +1,261 @@
+using Microsoft.ML;
+using Microsoft.ML.Attention.Onnx;
+using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Weights;
+using Microsoft.ML.Attention.Vision;
+using Microsoft.ML.Data;
+using Microsoft.ML.OnnxRuntime.Tensors;
+using Microsoft.ML.Runtime;
+
+namespace Vision.Tests;
+
+/// <summary>What <see cref="ImageAttentionTrainer"/> does beyond the plain training, on 16 x 16 pictures and a net of 300 parameters.</summary>
+public sealed class FineTuningTests : IClassFixture<ImageAttentionTrainerTests.Bags>, IDisposable
+{
+    private readonly ImageAttentionTrainerTests.Bags _data;
+    private readonly string _folder = Directory.CreateTempSubdirectory().FullName;
+    private readonly MLContext _ml = new(seed: 1);
+
+    public FineTuningTests(ImageAttentionTrainerTests.Bags data)
+    {
+        _data = data;
+        Exported().Save(ModelFile);
+    }
+
+    private string ModelFile => Path.Combine(_folder, "exported.onnx");
+
+    [Fact]
+    public void AnExportedModelLearnsOtherClasses()
+    {
+        var options = Options();
+        options.EpochCount = 8;
+        var model = Fit(options);
+        var metrics = _ml.MulticlassClassification.Evaluate(model.Transform(_data.Test(_ml)));
+        Assert.True(metrics.MicroAccuracy > 0.9, $"{metrics.MicroAccuracy}\n{string.Join('\n', model.LastTransformer.Trace!.Epochs)}");
+        Assert.Equal(["trouser", "bag"], model.LastTransformer.Classes);
+    }
+
+    [Fact]
+    public void AResumedTrainingEndsAtTheSameBits()
+    {
+        var whole = Fit(Complex());
+        foreach (var interruption in (int[])[1, 6, 13])
+        {
+            var folder = Path.Combine(_folder, $"at{interruption}");
+            using var cancellation = new CancellationTokenSource();
+            var options = Complex();
+            options.CheckpointFolder = folder;
+            options.Cancellation = cancellation.Token;
+            options.StepEnded = step =>
+            {
+                if (step == interruption)
+                    cancellation.Cancel();
+            };
+            Assert.ThrowsAny<OperationCanceledException>(() => Fit(options));
+
+            options = Complex();
+            options.CheckpointFolder = folder;
+            var resumed = Fit(options);
+
+            Assert.Equal(Scores(whole), Scores(resumed));
+            var (expected, actual) = (whole.LastTransformer.Trace!, resumed.LastTransformer.Trace!);
+            Assert.Equal(expected.StepLosses, actual.StepLosses);
+            Assert.Equal(expected.BestEpoch, actual.BestEpoch);
+            Assert.Equal(expected.Epochs.Select(Results), actual.Epochs.Select(Results));
+            Assert.Single(Directory.GetDirectories(folder));
+        }
+
+        static EpochSummary Results(EpochSummary epoch) => epoch with { Elapsed = default, PicturesPerSecond = 0, WaitShare = 0 };
+    }
+
+    [Fact]
+    public void ACheckpointOfOtherOptionsIsRefusedWithWhatDiffers()
+    {
+        var options = Options();
+        options.CheckpointFolder = Path.Combine(_folder, "checkpoints");
+        Fit(options);
+        options.BatchSize = 8;
+        options.LayerDecay = 0.5f;
+        var message = Assert.Throws<InvalidOperationException>(() => Fit(options)).Message;
+        Assert.Contains("BatchSize is 8, it was 16", message);
+        Assert.Contains("LayerDecay is 0.5, it was 1", message);
+        Assert.DoesNotContain("EpochCount", message);
+    }
+
+    [Fact]
+    public void EarlyStoppingEndsAtThePatienceAndKeepsTheBestEpoch()
+    {
+        var options = Options();
+        options.LearningRate = 1e-9f;
+        options.ValidationFraction = 0.25;
+        options.EpochCount = 9;
+        options.Patience = 3;
+        var trace = Fit(options).LastTransformer.Trace!;
+        Assert.Equal((4, 1), (trace.Epochs.Count, trace.BestEpoch));
+
+        options = Options();
+        options.Patience = 3;
+        Assert.Contains("ValidationFraction", Assert.Throws<InvalidOperationException>(() => Fit(options)).Message);
+    }
+
+    [Fact]
+    public void TheBestEpochsModelIsTheOneThatEvaluates()
+    {
+        var options = Options();
+        (options.EpochCount, options.KeepBest, options.ValidationMetric) = (5, true, ValidationMetric.LogLoss);
+        var labels = _ml.Transforms.Conversion.MapValueToKey("Label").Fit(_data.Training(_ml));
+        var model = _ml.MulticlassClassification.Trainers.ImageAttention(options)
+            .Fit(labels.Transform(_data.Training(_ml, 64)), labels.Transform(_data.Test(_ml)));
+        var best = model.Trace!.Epochs[model.Trace.BestEpoch!.Value - 1];
+        Assert.Equal(model.Trace.Epochs.Min(epoch => epoch.Validation!.LogLoss), best.Validation!.LogLoss);
+        var metrics = _ml.MulticlassClassification.Evaluate(model.Transform(labels.Transform(_data.Test(_ml))));
+        Assert.Equal(best.Validation.LogLoss, metrics.LogLoss, 1e-5);
+        Assert.Equal(best.Validation.Accuracy, metrics.MicroAccuracy, 1e-9);
+        Assert.Equal(best.Validation.MacroAccuracy, metrics.MacroAccuracy, 1e-9);
+    }
+
+    [Fact]
+    public void ACallbackEndsTheTrainingAndKeepsItsModel()
+    {
+        var options = Options();
+        options.EpochCount = 10;
+        options.StopWhen = epoch => epoch.Epoch == 2;
+        var model = Fit(options);
+        Assert.Equal(2, model.LastTransformer.Trace!.Epochs.Count);
+        Assert.Equal(100, Scores(model).Length);
+    }
+
+    [Fact]
+    public void FrozenParametersKeepTheirValues()
+    {
+        var options = Options();
+        (options.Freeze, options.Unfreeze, options.FreezeBatchNormalization) = (["*"], ["fc.*"], true);
+        var (before, after) = (OnnxModel.Load(ModelFile), Trained(options));
+        Assert.Equal(before.Graph.Initializers["conv.weight"].Data.ToArray(), after.Graph.Initializers["conv.weight"].Data.ToArray());
+        Assert.Equal(before.Graph.Initializers["bn.mean"].Data.ToArray(), after.Graph.Initializers["bn.mean"].Data.ToArray());
+
+        options = Options();
+        var trained = Trained(options);
+        Assert.NotEqual(before.Graph.Initializers["conv.weight"].Data.ToArray(), trained.Graph.Initializers["conv.weight"].Data.ToArray());
+        Assert.NotEqual(before.Graph.Initializers["bn.mean"].Data.ToArray(), trained.Graph.Initializers["bn.mean"].Data.ToArray());
+    }
+
+    [Fact]
+    public void LayerDecayMovesEarlyLayersLess()
+    {
+        double Moved(float decay)
+        {
+            var options = Options();
+            (options.EpochCount, options.LayerDecay, options.WeightDecay) = (1, decay, 0);
+            var trained = Trained(options).Graph.Initializers["conv.weight"];
+            var before = OnnxModel.Load(ModelFile).Graph.Initializers["conv.weight"];
+            return trained.AsSpan<float>().ToArray().Zip(before.AsSpan<float>().ToArray(), (a, b) => Math.Abs(a - b)).Average();
+        }
+        Assert.InRange(Moved(0.5f), 0, 0.05 * Moved(1));
+    }
+
+    [Fact]
+    public void AHeavyClassIsPredictedMoreOften()
+    {
+        int Bags(float weight)
+        {
+            var options = Options();
+            (options.EpochCount, options.LearningRate) = (1, 2e-3f);
+            options.ClassWeights = ClassWeights.Of(new Dictionary<string, float> { ["bag"] = weight });
+            return Scores(Fit(options)).Count(scores => scores[1] > 0.5f);
+        }
+        Assert.True(Bags(30) > Bags(1 / 30f) + 50);
+    }
+
+    [Fact]
+    public void TheLogAndTheTraceTellTheMetrics()
+    {
+        var log = new List<string>();
+        _ml.Log += (_, entry) => log.AddRange(entry.Kind == ChannelMessageKind.Info ? [entry.Message] : []);
+        var options = Options();
+        options.ValidationFraction = 0.25;
+        var trace = Fit(options).LastTransformer.Trace!;
+        Assert.Contains(log, line => line.EndsWith(trace.Epochs[0].ToString(), StringComparison.Ordinal));
+        Assert.All(trace.Epochs, epoch =>
+        {
+            Assert.InRange(epoch.WaitShare, 0, 1);
+            Assert.InRange(epoch.PicturesPerSecond, 1, double.MaxValue);
+            Assert.InRange(epoch.Validation!.LogLoss, 0.01, 5);
+        });
+        Assert.True(trace.Epochs[^1].LearningRate < trace.Epochs[0].LearningRate);
+        var path = Path.Combine(_folder, "trace.csv");
+        trace.SaveCsv(path);
+        var lines = File.ReadAllLines(path);
+        Assert.Equal(1 + trace.Epochs.Count, lines.Length);
+        Assert.All(lines, line => Assert.Equal(11, line.Split(',').Length));
+    }
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    /// <summary>A classifier of ten classes as PyTorch 1.9 would have exported it: operator set 13, Gemm, and a softmax at the end.</summary>
+    private static OnnxModel Exported()
+    {
+        var graph = new GraphBuilder();
+        var weights = new RandomWeights(3);
+        Value Parameter(string name, Initialization initialization, params long[] dims) =>
+            graph.Initializer(name, weights.Find(name, dims, initialization));
+        var map = graph.Input("image", TensorElementType.Float, Shape.Create(["batch", 3, 16, 16]))
+            .Conv2d(Parameter("conv.weight", Initialization.FanIn(27), 8, 3, 3, 3), null, stride: 2, padding: 1);
+        map = graph.Op("BatchNormalization",
+        [
+            map, Parameter("bn.scale", Initialization.Ones, 8), Parameter("bn.bias", Initialization.Zeros, 8),
+            Parameter("bn.mean", Initialization.Zeros, 8), Parameter("bn.var", Initialization.Ones, 8),
+        ]).Apply("Relu");
+        var pooled = graph.Op("AveragePool", [map], new() { ["kernel_shape"] = (long[])[4, 4], ["strides"] = (long[])[4, 4] });
+        var features = graph.Op("Flatten", [pooled]);
+        var logits = graph.Op("Gemm",
+            [features, Parameter("fc.weight", Initialization.FanIn(32), 10, 32), Parameter("fc.bias", Initialization.Zeros, 10)],
+            new() { ["transB"] = 1 });
+        graph.Output("probabilities", logits.Softmax());
+        var model = graph.ToModel();
+        model.Opsets[""] = 13;
+        model.IrVersion = 7;
+        return model;
+    }
+
+    private ImageAttentionTrainer.Options Options() => new()
+    {
+        ImageFolder = _data.Folder,
+        ModelFile = ModelFile,
+        Preprocessing = ImagePreprocessing.Stretch(16, 16),
+        BatchSize = 16,
+        EpochCount = 3,
+        LearningRate = 1e-2f,
+        Seed = 7,
+        Scoring = new() { Session = new() { ExecutionProvider = Microsoft.ML.Attention.ExecutionProvider.Cpu } },
+    };
+
+    /// <summary>Everything that has a state to resume.</summary>
+    private ImageAttentionTrainer.Options Complex()
+    {
+        var options = Options();
+        options.EpochCount = 4;
+        options.Augmentation = ImageAugmentation.ImageNet;
+        options.Mixing = Mixing.Usual;
+        options.WeightAveraging = 0.8f;
+        options.ValidationFraction = 0.25;
+        options.KeepBest = true;
+        options.LayerDecay = 0.9f;
+        return options;
+    }
+
+    private EstimatorChain<ImageClassificationTransformer> Pipeline(ImageAttentionTrainer.Options options) =>
+        _ml.Transforms.Conversion.MapValueToKey("Label").Append(_ml.MulticlassClassification.Trainers.ImageAttention(options));
+
+    private TransformerChain<ImageClassificationTransformer> Fit(ImageAttentionTrainer.Options options) =>
+        Pipeline(options).Fit(_data.Training(_ml, 96));
+
+    private float[][] Scores(ITransformer model) => [.. model.Transform(_data.Test(_ml)).GetColumn<float[]>("Score")];
+
+    private OnnxModel Trained(ImageAttentionTrainer.Options options)
+    {
+        var path = Path.Combine(_folder, "trained.onnx");
+        Fit(options).LastTransformer.SaveOnnx(path);
+        return OnnxModel.Load(path);
+    }
+}

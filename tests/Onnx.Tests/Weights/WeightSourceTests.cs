@@ -60,6 +60,18 @@ public class WeightSourceTests
         }).Names);
 
     [Fact]
-    public void Files_of_other_kinds_are_refused_by_name() =>
-        Assert.Contains("'model.bin'", Assert.Throws<NotSupportedException>(() => Checkpoint.Load("model.bin")).Message);
+    public void Files_of_other_kinds_are_refused_by_name()
+    {
+        var path = Path.GetTempFileName();
+        try
+        {
+            Assert.Contains($"'{path}'", Assert.Throws<NotSupportedException>(() => Checkpoint.Load(path)).Message);
+            File.WriteAllText(path, "neither one nor the other");
+            Assert.Contains($"'{path}'", Assert.Throws<NotSupportedException>(() => Checkpoint.Load(path)).Message);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
 }

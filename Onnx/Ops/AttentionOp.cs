@@ -55,6 +55,8 @@ public static class AttentionOps
     [
         new BiLevelRoutingAttention(),
         new BiLevelRoutingAttentionGrad(),
+        new BoxRelativeAttention(),
+        new BoxRelativeAttentionGrad(),
         new AdamWStep(),
         new BatchNormalizationGrad(),
         new BatchNormalizationTraining(),
@@ -67,6 +69,7 @@ public static class AttentionOps
         new GroupedConvWeightGrad(),
         new LayerNormalizationGrad(),
         new SoftmaxGrad(),
+        new StopGradient(),
     ];
 
     /// <summary>The operator that a node calls, or null if it is of another domain or unknown.</summary>

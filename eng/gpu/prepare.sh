@@ -21,7 +21,7 @@ for program in ${PROGRAMS:-Onnx.Tests Attention.Tests Vision.Tests Goldens Bench
     -v quiet --nologo -o "$stage/app"
 done
 rm -f "$stage"/app/*.pdb "$stage"/app/*.xml
-for family in ${GOLDENS:-biformer tnt raftmlp ela ugdc}; do
+for family in ${GOLDENS:-biformer tnt raftmlp ela plain-detr ugdc}; do
   if [ -d "../shared/goldens/$family" ]; then # absent in a second worktree
     mkdir -p "$stage/app/goldens"
     cp -r "../shared/goldens/$family" "$stage/app/goldens/"

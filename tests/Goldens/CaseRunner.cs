@@ -32,10 +32,10 @@ internal static class CaseRunner
                 throw new InvalidDataException($"the model has no output for '{name}'");
         }
         var (bytes, inputs) = (model.ToBytes(), family.Prepare(golden));
-        return [.. modes.Select(mode => Compare(golden, Outputs(bytes, inputs, mode)))];
+        return [.. modes.Select(mode => Compare(golden, family.Align(golden, Outputs(bytes, inputs, mode))))];
     }
 
-    private static WorstTensor Compare(GoldenCase golden, Dictionary<string, Tensor> outputs) =>
+    private static WorstTensor Compare(GoldenCase golden, IReadOnlyDictionary<string, Tensor> outputs) =>
         golden.Expected.Where(expected => outputs.ContainsKey(ModelOutput(expected.Key)))
             .Select(expected => Compare(golden, expected.Key, outputs[ModelOutput(expected.Key)], expected.Value))
             .MaxBy(tensor => tensor.Ratio);

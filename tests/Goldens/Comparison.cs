@@ -24,7 +24,8 @@ internal static class Comparison
         var largest = 0.0;
         for (var i = 0; i < b.Length; i++)
         {
-            var difference = Math.Abs(a[i * stride] - b[i]);
+            // Infinities are the same or not.
+            var difference = a[i * stride] == b[i] ? 0 : Math.Abs(a[i * stride] - b[i]);
             if (double.IsNaN(difference))
                 return double.NaN;
             largest = Math.Max(largest, difference);
@@ -38,8 +39,9 @@ internal static class Comparison
     // The standard deviation; of values that are all the same their magnitude.
     private static double Spread(double[] values)
     {
-        var mean = values.Average();
-        var deviation = Math.Sqrt(values.Average(value => (value - mean) * (value - mean)));
+        values = Array.FindAll(values, double.IsFinite);
+        var mean = values.DefaultIfEmpty().Average();
+        var deviation = Math.Sqrt(values.DefaultIfEmpty().Average(value => (value - mean) * (value - mean)));
         return deviation > 0 ? deviation : mean != 0 ? Math.Abs(mean) : 1;
     }
 

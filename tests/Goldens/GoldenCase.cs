@@ -6,13 +6,19 @@ namespace Microsoft.ML.Attention.Onnx.Goldens;
 /// <summary>A reference case: what the published code computed for given arguments, weights and inputs.</summary>
 internal sealed class GoldenCase
 {
+    private const string InputPrefix = "input:";
+
     private readonly JsonElement _json;
 
     private GoldenCase(JsonElement json, IReadOnlyDictionary<string, Tensor> tensors)
     {
         (_json, Tensors) = (json, tensors);
-        Inputs = json.GetProperty("inputs").EnumerateObject().ToDictionary(input => input.Name, input => Input(input.Name, input.Value));
-        Expected = tensors.Where(tensor => !tensor.Key.StartsWith("input:", StringComparison.Ordinal)).ToDictionary();
+        var stored = tensors.Where(tensor => tensor.Key.StartsWith(InputPrefix, StringComparison.Ordinal)).ToArray();
+        Inputs = stored.Select(tensor => (Name: tensor.Key[InputPrefix.Length..], tensor.Value))
+            .Concat(json.GetProperty("inputs").EnumerateObject().Where(input => !tensors.ContainsKey(InputPrefix + input.Name))
+                .Select(input => (input.Name, Value: Input(input.Name, input.Value))))
+            .ToDictionary(input => input.Name, input => input.Value);
+        Expected = tensors.Except(stored).ToDictionary();
     }
 
     /// <summary>The family of models, such as <c>biformer</c>.</summary>
@@ -23,6 +29,9 @@ internal sealed class GoldenCase
 
     /// <summary>The arguments of the model's constructor.</summary>
     public JsonElement Config => _json.GetProperty("config");
+
+    /// <summary>Whatever else the case says of itself.</summary>
+    public JsonElement Description => _json;
 
     /// <summary>The tensors stored in the case.</summary>
     public IReadOnlyDictionary<string, Tensor> Tensors { get; }
@@ -40,7 +49,10 @@ internal sealed class GoldenCase
         {
             var parameters = _json.GetProperty("parameters").EnumerateObject();
             var dims = parameters.ToDictionary(parameter => parameter.Name, parameter => Dims(parameter.Value));
-            return new ReferenceWeights(dims, _json.GetProperty("seed").GetInt32());
+            var scales = _json.TryGetProperty("parameter_scale", out var scaled)
+                ? scaled.EnumerateObject().ToDictionary(scale => scale.Name, scale => scale.Value.GetSingle())
+                : [];
+            return new ReferenceWeights(dims, scales, _json.GetProperty("seed").GetInt32());
         }
     }
 
@@ -73,18 +85,15 @@ internal sealed class GoldenCase
             return value.GetDouble();
         if (value.ValueKind != JsonValueKind.Object)
             return 0;
-        if (value.TryGetProperty(tensor, out var one))
+        if (value.TryGetProperty(tensor, out var one) || value.TryGetProperty(tensor[(tensor.IndexOf(':') + 1)..], out one))
             return one.GetDouble();
-        return value.EnumerateObject().Select(other => other.Value.GetDouble()).DefaultIfEmpty().Max();
+        return value.EnumerateObject().Where(other => other.Value.ValueKind == JsonValueKind.Number)
+            .Select(other => other.Value.GetDouble()).DefaultIfEmpty().Max();
     }
 
-    private Tensor Input(string name, JsonElement description)
-    {
-        if (Tensors.TryGetValue("input:" + name, out var stored))
-            return stored;
-        return ReferenceValues.Input(name, Dims(description.GetProperty("shape")), description.GetProperty("seed").GetInt32(),
+    private static Tensor Input(string name, JsonElement description) =>
+        ReferenceValues.Input(name, Dims(description.GetProperty("shape")), description.GetProperty("seed").GetInt32(),
             description.GetProperty("lo").GetDouble(), description.GetProperty("hi").GetDouble());
-    }
 
     private static long[] Dims(JsonElement shape) => [.. shape.EnumerateArray().Select(dim => dim.GetInt64())];
 }

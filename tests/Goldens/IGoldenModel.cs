@@ -18,12 +18,15 @@ internal interface IGoldenModel
 
     /// <summary>The model's inputs, where they are not those of the case: what a transformer makes of pictures before the model runs.</summary>
     IReadOnlyDictionary<string, Tensor> Prepare(GoldenCase golden) => golden.Inputs;
+
+    /// <summary>The outputs, put into the order of the case where their order is a matter of rounding.</summary>
+    IReadOnlyDictionary<string, Tensor> Align(GoldenCase golden, IReadOnlyDictionary<string, Tensor> outputs) => outputs;
 }
 
 /// <summary>The families that are known.</summary>
 internal static class GoldenModels
 {
-    private static readonly IGoldenModel[] All = [new BiFormerCases(), new ElaCases(), new UgdcCases()];
+    private static readonly IGoldenModel[] All = [new BiFormerCases(), new ElaCases(), new PlainDetrCases(), new UgdcCases()];
 
     public static IGoldenModel Find(string name) =>
         Array.Find(All, model => model.Name == name)

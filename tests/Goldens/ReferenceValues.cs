@@ -38,12 +38,22 @@ internal static class ReferenceValues
 }
 
 /// <summary>The parameters that a reference case lists, under the names of the official checkpoint.</summary>
-internal sealed class ReferenceWeights(IReadOnlyDictionary<string, long[]> parameters, int seed) : WeightSource
+/// <param name="parameters">The sizes by name.</param>
+/// <param name="scales">What parameters are multiplied by, by the end of their names.</param>
+/// <param name="seed">The seed of the case.</param>
+internal sealed class ReferenceWeights(
+    IReadOnlyDictionary<string, long[]> parameters, IReadOnlyDictionary<string, float> scales, int seed) : WeightSource
 {
     public override string Description => "the reference case";
 
     public override IEnumerable<string> Names => parameters.Keys;
 
     public override Tensor? Find(string name, IReadOnlyList<long> dims, Initialization initialization) =>
-        parameters.TryGetValue(name, out var known) ? ReferenceValues.Parameter(name, known, seed) : null;
+        parameters.TryGetValue(name, out var known) ? Scaled(name, ReferenceValues.Parameter(name, known, seed)) : null;
+
+    private Tensor Scaled(string name, Tensor tensor)
+    {
+        var scale = scales.FirstOrDefault(entry => name.EndsWith(entry.Key, StringComparison.Ordinal)).Value;
+        return scale == 0 ? tensor : Tensor.Create<float>([.. tensor.AsSpan<float>().ToArray().Select(value => value * scale)], [.. tensor.Dims]);
+    }
 }

@@ -10,6 +10,7 @@ public static class ImageClassifiers
         BiFormer.Variants.Select(Entry)
             .Concat(MobileNetV2.Variants.Select(Entry))
             .Concat(ResNet.Variants.Select(Entry))
+            .Concat(RaftMlp.Variants.Select(Entry))
             .ToFrozenDictionary(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>A variant by its name.</summary>

@@ -8,12 +8,18 @@ namespace Microsoft.ML.Attention.Onnx.Models;
 internal static class Layers
 {
     /// <summary>Linear map of the last axis; <c>weight</c> [out, in], <c>bias</c> [out].</summary>
-    public static Value Linear(this Value value, Parameters parameters, long width, bool bias = true)
+    /// <param name="value">[..., in]</param>
+    /// <param name="parameters">Those of the layer.</param>
+    /// <param name="width">The number of outputs.</param>
+    /// <param name="bias">Whether there is a bias.</param>
+    /// <param name="initialization">Of weight and bias; a truncated normal and zeros if null.</param>
+    public static Value Linear(
+        this Value value, Parameters parameters, long width, bool bias = true, Initialization? initialization = null)
     {
         using var scope = parameters.Scope();
-        var weight = parameters.Get("weight", Initialization.TruncatedNormal(), width, value.Shape[-1].Value);
+        var weight = parameters.Get("weight", initialization ?? Initialization.TruncatedNormal(), width, value.Shape[-1].Value);
         var product = value.MatMul(weight.Transpose(1, 0));
-        return bias ? product + parameters.Get("bias", Initialization.Zeros, width) : product;
+        return bias ? product + parameters.Get("bias", initialization ?? Initialization.Zeros, width) : product;
     }
 
     /// <summary>Convolution of [N, C, H, W]; <c>weight</c> [channels, C / group, kernel, kernel], <c>bias</c> [channels].</summary>

@@ -68,6 +68,11 @@ public static class AttentionOps
         new GlobalDynamicConvolution(),
         new GroupedConvWeightGrad(),
         new LayerNormalizationGrad(),
+        new RaftMixing(),
+        new RaftResidual(),
+        new RaftResidualGrad(),
+        new RaftTokens(),
+        new RaftTokensGrad(),
         new SoftmaxGrad(),
         new StopGradient(),
     ];

@@ -26,7 +26,14 @@ internal interface IGoldenModel
 /// <summary>The families that are known.</summary>
 internal static class GoldenModels
 {
-    private static readonly IGoldenModel[] All = [new BiFormerCases(), new ElaCases(), new PlainDetrCases(), new UgdcCases()];
+    private static readonly IGoldenModel[] All =
+    [
+        new BiFormerCases(),
+        new ElaCases(),
+        new PlainDetrCases(),
+        new RaftMlpCases(),
+        new UgdcCases(),
+    ];
 
     public static IGoldenModel Find(string name) =>
         Array.Find(All, model => model.Name == name)

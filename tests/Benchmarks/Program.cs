@@ -16,7 +16,7 @@ switch (args)
                    Benchmarks memory [--rows N]                   peak memory while many rows are scored
                    Benchmarks ops [--device cpu|cuda] [--batch N] each operator: our kernel against its definition in standard operators
                    Benchmarks training [--device cpu|cuda] [--model NAME] [--size S] [--batch N] [--steps N]
-                       [--precision fp32|tf32] [--python PROGRAM] [--profile]   a training step, beside PyTorch where --python has it
+                       [--precision fp32|tf32|amp] [--python PROGRAM] [--profile]   a training step, beside PyTorch where --python has it
             """);
         return 2;
 }

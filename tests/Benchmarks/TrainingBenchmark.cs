@@ -48,7 +48,11 @@ internal static class TrainingBenchmark
             config.Build(new RandomWeights(1), size, size),
             new Dictionary<string, long> { ["N"] = batch },
             (builder, outputs) => Losses.CrossEntropy(outputs["logits"], builder.Input("labels", TensorElementType.Int64, [batch]), labelSmoothing: 0.1f),
-            new() { Optimizer = new AdamW { WeightDecay = 0.05f } });
+            new()
+            {
+                Optimizer = new AdamW { WeightDecay = 0.05f },
+                Precision = precision == "amp" ? TrainingPrecision.Mixed : TrainingPrecision.Float32,
+            });
         using var options = new SessionOptions { IntraOpNumThreads = cuda ? 1 : 2, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
         if (cuda)
         {

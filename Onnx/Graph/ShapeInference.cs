@@ -196,11 +196,13 @@ internal static class ShapeInference
         var pads = node.Attributes.Ints("pads") ?? new long[2 * spatial];
         var outputPadding = node.Attributes.Ints("output_padding") ?? new long[spatial];
         var sizes = node.Attributes.Ints("output_shape");
+        var keepsSize = node.Attributes.String("auto_pad", "NOTSET") is "SAME_UPPER" or "SAME_LOWER";
         var dims = new Dim[spatial];
         for (var i = 0; i < spatial; i++)
         {
             var window = outputPadding[i] + ((kernel[i] - 1) * dilations[i]) + 1 - pads[i] - pads[i + spatial];
             dims[i] = sizes is not null ? sizes[i]
+                : keepsSize && input[2 + i].IsKnown ? strides[i] * input[2 + i].Value
                 : input[2 + i].IsKnown ? (strides[i] * (input[2 + i].Value - 1)) + window
                 : Dim.Unknown;
         }

@@ -1,3 +1,6 @@
+using System.Runtime.Intrinsics;
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -51,6 +54,14 @@ public sealed class EfficientLocalAttention : AttentionOp
         nameof(EfficientLocalAttentionGrad),
         [node.Grad, node.Input(0), node.Input(1), node.Input(2), node.Input(3)],
         4, node.Attributes.Clone(), Domain);
+
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cpu<float>(SimdKernel.Widest(
+            attributes => new EfficientLocalAttentionKernel<Vector512<float>, Simd512<float>>(attributes),
+            attributes => new EfficientLocalAttentionKernel<Vector256<float>, Simd256<float>>(attributes),
+            attributes => new EfficientLocalAttentionKernel<Vector128<float>, Simd128<float>>(attributes))),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)
     {

@@ -1,3 +1,7 @@
+using System.Runtime.Intrinsics;
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
@@ -31,6 +35,14 @@ public sealed class EfficientLocalAttentionGrad : AttentionOp
                 ofRows.Bias + ofColumns.Bias,
             ];
         });
+
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cpu<float>(SimdKernel.Widest(
+            attributes => new EfficientLocalAttentionGradKernel<Vector512<float>, Simd512<float>>(attributes),
+            attributes => new EfficientLocalAttentionGradKernel<Vector256<float>, Simd256<float>>(attributes),
+            attributes => new EfficientLocalAttentionGradKernel<Vector128<float>, Simd128<float>>(attributes))),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => inputs[1..];
 }

@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 
 /// <summary>The struct Sizes of bi_level_routing.cuh.</summary>
@@ -21,17 +19,4 @@ internal readonly struct BiLevelRoutingParameters(in BiLevelRoutingSizes sizes)
     public readonly Divisor ByTokens = new(sizes.Layout.Tokens);
     public readonly Divisor ByRegionWidth = new(sizes.Layout.RegionWidth);
     public readonly Divisor ByRegionColumns = new(sizes.Layout.Columns);
-}
-
-/// <summary>Division of numbers below 2^31 by one that is known at launch: ((n * multiplier >> 32) + n) >> shift.</summary>
-internal readonly struct Divisor
-{
-    public readonly uint Multiplier;
-    public readonly int Shift;
-
-    public Divisor(int divisor)
-    {
-        Shift = 32 - BitOperations.LeadingZeroCount((uint)divisor - 1);
-        Multiplier = (uint)((((1UL << Shift) - (ulong)divisor) << 32) / (ulong)divisor + 1);
-    }
 }

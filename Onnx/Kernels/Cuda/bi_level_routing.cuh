@@ -1,11 +1,5 @@
 // The regions of bi-level routing attention; the same structs are in BiLevelRoutingParameters.cs.
-
-// Division by a number that is known at launch: multiplier and shift are made from it.
-struct Divisor
-{
-    unsigned int multiplier;
-    int shift;
-};
+#include "divisor.cuh"
 
 struct Sizes
 {
@@ -26,11 +20,6 @@ struct Sizes
     Divisor by_region_width;
     Divisor by_region_columns;
 };
-
-__device__ __forceinline__ int divide(int number, const Divisor& by)
-{
-    return (int)((__umulhi((unsigned int)number, by.multiplier) + (unsigned int)number) >> by.shift);
-}
 
 // The place in the map of a token of a region, or -1 beyond the map.
 __device__ __forceinline__ int place_of(const Sizes& s, int region, int token)

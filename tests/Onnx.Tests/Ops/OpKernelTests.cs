@@ -64,6 +64,24 @@ public class OpKernelTests
         ["DepthwiseConv of large maps"] = inputs => [Depthwise(inputs, 2, 3, 56, 61, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], bias: true)],
         ["DepthwiseConv of strides, dilations and uneven pads"] = inputs =>
             [Depthwise(inputs, 2, 3, 12, 10, [3, 2], [2, 3], [2, 1], [0, 1, 3, 2], bias: true)],
+        ["EfficientLocalAttention"] = inputs => [LocalAttention(inputs, 2, 32, 14, 14, 1, 7, 16)],
+        ["EfficientLocalAttentionGrad"] = inputs => LocalAttentionGrad(inputs, 2, 32, 14, 14, 1, 7, 16),
+        ["EfficientLocalAttention of depthwise taps"] = inputs => [LocalAttention(inputs, 3, 64, 9, 13, 1, 5, 32)],
+        ["EfficientLocalAttentionGrad of depthwise taps"] = inputs => LocalAttentionGrad(inputs, 3, 64, 9, 13, 1, 5, 32),
+        ["EfficientLocalAttention of groups"] = inputs => [LocalAttention(inputs, 2, 32, 10, 17, 8, 7, 16)],
+        ["EfficientLocalAttentionGrad of groups"] = inputs => LocalAttentionGrad(inputs, 2, 32, 10, 17, 8, 7, 16),
+        ["EfficientLocalAttention of large maps"] = inputs => [LocalAttention(inputs, 1, 16, 57, 40, 8, 5, 16)],
+        ["EfficientLocalAttentionGrad of large maps"] = inputs => LocalAttentionGrad(inputs, 1, 16, 57, 40, 8, 5, 16),
+        ["EfficientLocalAttention of 144 channels"] = inputs => [LocalAttention(inputs, 1, 144, 12, 11, 8, 5, 16)],
+        ["EfficientLocalAttentionGrad of 144 channels"] = inputs => LocalAttentionGrad(inputs, 1, 144, 12, 11, 8, 5, 16),
+        ["EfficientLocalAttention of single columns"] = inputs => [LocalAttention(inputs, 2, 48, 20, 1, 1, 7, 16)],
+        ["EfficientLocalAttentionGrad of single columns"] = inputs => LocalAttentionGrad(inputs, 2, 48, 20, 1, 1, 7, 16),
+        ["EfficientLocalAttention of single positions"] = inputs => [LocalAttention(inputs, 2, 64, 1, 1, 8, 7, 16)],
+        ["EfficientLocalAttentionGrad of single positions"] = inputs => LocalAttentionGrad(inputs, 2, 64, 1, 1, 8, 7, 16),
+        ["EfficientLocalAttention of maps below the kernel"] = inputs => [LocalAttention(inputs, 2, 32, 2, 3, 8, 7, 16)],
+        ["EfficientLocalAttentionGrad of maps below the kernel"] = inputs => LocalAttentionGrad(inputs, 2, 32, 2, 3, 8, 7, 16),
+        ["EfficientLocalAttention of blocks of neither group"] = inputs => [LocalAttention(inputs, 2, 12, 6, 5, 4, 3, 2)],
+        ["EfficientLocalAttentionGrad of blocks of neither group"] = inputs => LocalAttentionGrad(inputs, 2, 12, 6, 5, 4, 3, 2),
         ["BiLevelRoutingAttention"] = inputs => Routed(inputs, 2, 14, 14, 32, 32, 2, 7, 4),
         ["BiLevelRoutingAttention of uneven regions"] = inputs => Routed(inputs, 1, 13, 18, 8, 12, 2, 4, 3),
         ["BiLevelRoutingAttention of a map below the windows"] = inputs => Routed(inputs, 1, 5, 6, 3, 5, 1, 7, 4),
@@ -203,6 +221,18 @@ public class OpKernelTests
             new() { ["kernel_shape"] = kernel, ["strides"] = strides, ["dilations"] = dilations, ["pads"] = pads, ["group"] = group },
             AttentionOp.Domain);
     }
+
+    private static Value LocalAttention(
+        Inputs inputs, long n, long c, long h, long w, long channelsPerGroup, long kernel, int normGroups) =>
+        EfficientLocalAttention.Apply(
+            inputs.Next(n, c, h, w), inputs.Next(c, channelsPerGroup, kernel), inputs.Next(c), inputs.Next(c), normGroups);
+
+    private static Value[] LocalAttentionGrad(
+        Inputs inputs, long n, long c, long h, long w, long channelsPerGroup, long kernel, int normGroups) =>
+        inputs.Builder.Ops(
+            nameof(EfficientLocalAttentionGrad),
+            [inputs.Next(n, c, h, w), inputs.Next(n, c, h, w), inputs.Next(c, channelsPerGroup, kernel), inputs.Next(c), inputs.Next(c)],
+            4, new() { ["group"] = c / channelsPerGroup, ["num_groups"] = normGroups, ["epsilon"] = 1e-3f }, AttentionOp.Domain);
 
     private static Value[] Routed(Inputs inputs, long n, long h, long w, long keyWidth, long valueWidth, int heads, int windows,
         int topK) =>

@@ -395,6 +395,15 @@ public class GradientTests
         x => [BiLevelRoutingAttention.Apply(x[0], x[1], x[2], heads, windows, topK)],
         [Random(1, 1, height, width, 4), Random(2, 1, height, width, 4), Random(3, 1, height, width, 6)]);
 
+    [Theory]
+    [InlineData(4, 2, 3, 2, 5, 4)]
+    [InlineData(6, 1, 7, 3, 2, 3)]
+    [InlineData(4, 4, 3, 1, 1, 5)]
+    [InlineData(4, 2, 5, 2, 3, 1)]
+    public void Efficient_local_attention(int channels, int channelsPerGroup, int kernel, int normGroups, int height, int width) => Verify(
+        x => [EfficientLocalAttention.Apply(x[0], x[1], x[2], x[3], normGroups, epsilon: 1e-2f)],
+        [Random(1, 2, channels, height, width), Random(2, channels, channelsPerGroup, kernel), Random(3, channels), Random(4, channels)]);
+
     [Fact]
     public void Conversions() => Verify(x => [x[0].Cast(TensorElementType.Float) * 2], [Random(1, 3)], onnxRuntime: true);
 

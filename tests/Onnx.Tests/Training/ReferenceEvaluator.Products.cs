@@ -151,7 +151,8 @@ internal static partial class ReferenceEvaluator
         var dilations = call.Ints("dilations", 99) ?? [.. kernel.Select(_ => 1)];
         var pads = call.Ints("pads", 99) ?? new int[2 * rank];
         var extra = call.Ints("output_padding", 99) ?? new int[rank];
-        var size = Enumerable.Range(0, rank).Select(i =>
+        var keepsSize = call.Attributes.String("auto_pad", "NOTSET").StartsWith("SAME", StringComparison.Ordinal);
+        var size = Enumerable.Range(0, rank).Select(i => keepsSize ? x.Dims[i + 2] * strides[i] :
             (strides[i] * (x.Dims[i + 2] - 1)) + extra[i] + ((kernel[i] - 1) * dilations[i]) + 1 - pads[i] - pads[i + rank]).ToArray();
         var places = new Places(call, size, kernel, x.Dims[2..]);
         var perGroup = x.Dims[1] / group;

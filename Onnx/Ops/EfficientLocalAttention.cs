@@ -1,6 +1,7 @@
 using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -61,6 +62,8 @@ public sealed class EfficientLocalAttention : AttentionOp
             attributes => new EfficientLocalAttentionKernel<Vector512<float>, Simd512<float>>(attributes),
             attributes => new EfficientLocalAttentionKernel<Vector256<float>, Simd256<float>>(attributes),
             attributes => new EfficientLocalAttentionKernel<Vector128<float>, Simd128<float>>(attributes))),
+        Signature.Cuda<float>(attributes => new EfficientLocalAttentionKernel<float>(attributes)),
+        Signature.Cuda<Half>(attributes => new EfficientLocalAttentionKernel<Half>(attributes)),
     ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)

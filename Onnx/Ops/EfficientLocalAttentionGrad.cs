@@ -1,6 +1,7 @@
 using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
@@ -42,6 +43,8 @@ public sealed class EfficientLocalAttentionGrad : AttentionOp
             attributes => new EfficientLocalAttentionGradKernel<Vector512<float>, Simd512<float>>(attributes),
             attributes => new EfficientLocalAttentionGradKernel<Vector256<float>, Simd256<float>>(attributes),
             attributes => new EfficientLocalAttentionGradKernel<Vector128<float>, Simd128<float>>(attributes))),
+        Signature.Cuda<float>(attributes => new EfficientLocalAttentionGradKernel<float>(attributes)),
+        Signature.Cuda<Half>(attributes => new EfficientLocalAttentionGradKernel<Half>(attributes)),
     ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => inputs[1..];

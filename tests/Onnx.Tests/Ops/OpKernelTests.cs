@@ -82,6 +82,8 @@ public class OpKernelTests
         ["EfficientLocalAttentionGrad of maps below the kernel"] = inputs => LocalAttentionGrad(inputs, 2, 32, 2, 3, 8, 7, 16),
         ["EfficientLocalAttention of blocks of neither group"] = inputs => [LocalAttention(inputs, 2, 12, 6, 5, 4, 3, 2)],
         ["EfficientLocalAttentionGrad of blocks of neither group"] = inputs => LocalAttentionGrad(inputs, 2, 12, 6, 5, 4, 3, 2),
+        ["EfficientLocalAttention of maps beyond a CUDA block's memory"] = inputs => [LocalAttention(inputs, 2, 144, 30, 28, 8, 5, 16)],
+        ["EfficientLocalAttentionGrad of maps beyond a CUDA block's memory"] = inputs => LocalAttentionGrad(inputs, 2, 144, 30, 28, 8, 5, 16),
         ["BiLevelRoutingAttention"] = inputs => Routed(inputs, 2, 14, 14, 32, 32, 2, 7, 4),
         ["BiLevelRoutingAttention of uneven regions"] = inputs => Routed(inputs, 1, 13, 18, 8, 12, 2, 4, 3),
         ["BiLevelRoutingAttention of a map below the windows"] = inputs => Routed(inputs, 1, 5, 6, 3, 5, 1, 7, 4),

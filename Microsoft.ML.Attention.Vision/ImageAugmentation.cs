@@ -25,6 +25,9 @@ public sealed record ImageAugmentation
     /// </summary>
     public static ImageAugmentation ImageNet { get; } = new() { HorizontalFlip = 0.5, CropArea = (0.08, 1), Erasing = 0.25 };
 
+    /// <summary><see cref="ImageNet"/> with <see cref="Vision.RandAugment"/>: what most published vision transformers are trained with.</summary>
+    public static ImageAugmentation ImageNetStrong { get; } = ImageNet with { RandAugment = new() };
+
     /// <summary>Probability of mirroring left and right, in [0, 1].</summary>
     public double HorizontalFlip { get; init; }
 
@@ -40,6 +43,9 @@ public sealed record ImageAugmentation
     /// <summary>The resized picture is moved by up to so many pixels in each direction; black comes in at its borders.</summary>
     public int CropPadding { get; init; }
 
+    /// <summary>Further operations on the resized picture; null for none.</summary>
+    public RandAugment? RandAugment { get; init; }
+
     /// <summary>Probability of filling a random rectangle with noise, in [0, 1].</summary>
     public double Erasing { get; init; }
 
@@ -54,6 +60,7 @@ public sealed record ImageAugmentation
     {
         Check(HorizontalFlip is >= 0 and <= 1, nameof(HorizontalFlip), HorizontalFlip, "in [0, 1]");
         Check(Erasing is >= 0 and <= 1, nameof(Erasing), Erasing, "in [0, 1]");
+        RandAugment?.Validate();
         Check(CropPadding >= 0, nameof(CropPadding), CropPadding, "0 or more");
         Check(CropArea is null || IsRange(CropArea.Value, 1), nameof(CropArea), CropArea, "a range within (0, 1]");
         Check(IsRange(ErasingArea, 1), nameof(ErasingArea), ErasingArea, "a range within (0, 1]");
@@ -107,6 +114,7 @@ public sealed record ImageAugmentation
             Move(pixels, width, height, random.Next(2 * CropPadding + 1) - CropPadding, random.Next(2 * CropPadding + 1) - CropPadding);
         if (random.NextDouble() < HorizontalFlip)
             Mirror(pixels, width);
+        RandAugment?.Apply(new PictureEdit(pixels, width, height), preprocessing, ref random);
         preprocessing.Normalise(new PixelView(pixels, width, height), destination);
         if (random.NextDouble() < Erasing)
             Erase(destination, width, height, ref random);

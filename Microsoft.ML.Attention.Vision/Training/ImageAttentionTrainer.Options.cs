@@ -1,5 +1,6 @@
 using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Training;
+using Microsoft.ML.Attention.Vision.Plots;
 
 namespace Microsoft.ML.Attention.Vision;
 
@@ -56,6 +57,9 @@ public sealed partial class ImageAttentionTrainer
         /// rate are those of these options.
         /// </summary>
         public Optimizer Optimizer { get; set; } = new AdamW();
+
+        /// <summary>What the model is computed in while it is trained; <see cref="TrainingPrecision.Mixed"/> is for CUDA.</summary>
+        public TrainingPrecision Precision { get; set; }
 
         /// <summary>The highest learning rate, reached after the warm-up; from there it falls to 0 along a cosine.</summary>
         public float LearningRate { get; set; } = 1e-3f;
@@ -142,6 +146,9 @@ public sealed partial class ImageAttentionTrainer
         /// <summary>Where the model is trained, and how the trained classifier batches its rows.</summary>
         public ScoringOptions Scoring { get; set; } = new();
 
+        /// <summary>A PNG file that is drawn anew after each epoch: loss and accuracy so far (<see cref="LossCurve"/>). Null for none.</summary>
+        public string? TracePlot { get; set; }
+
         /// <summary>Told of each epoch when it ends.</summary>
         public IProgress<EpochSummary>? Progress { get; set; }
 
@@ -166,6 +173,7 @@ public sealed partial class ImageAttentionTrainer
             [nameof(Mixing)] = $"{Mixing}",
             [nameof(EpochCount)] = $"{EpochCount}",
             [nameof(BatchSize)] = $"{BatchSize}",
+            [nameof(Precision)] = $"{Precision}",
             [nameof(Optimizer)] = $"{Optimizer}",
             [nameof(LearningRate)] = $"{LearningRate:R}",
             [nameof(WarmUp)] = $"{WarmUp:R}",

@@ -18,6 +18,15 @@ public sealed partial class ImageAttentionTrainer
     private sealed record Run(
         StartingModel Model, Trainer Trainer, PictureBatches Batches, PictureCache Validation, int BatchSize) : IDisposable
     {
+        /// <summary>Puts a batch into the inputs of the trainer.</summary>
+        public PictureBatch Feed(PictureBatch batch)
+        {
+            batch.CopyPixels(Trainer.Input<float>(Model.Input));
+            batch.Labels.CopyTo(Trainer.Input<long>(LabelInput));
+            batch.Targets.CopyTo(Trainer.Input<float>(TargetInput));
+            return batch;
+        }
+
         public void Dispose() => Trainer.Dispose();
     }
 
@@ -70,6 +79,7 @@ public sealed partial class ImageAttentionTrainer
             },
             new TrainingOptions
             {
+                Precision = _options.Precision,
                 IsTrainable = trainable.IsTrainable,
                 FreezeBatchNormalization = _options.FreezeBatchNormalization,
                 Optimizer = _options.Optimizer with
@@ -87,7 +97,9 @@ public sealed partial class ImageAttentionTrainer
         using var session = new SessionOptions { IntraOpNumThreads = _options.Scoring.Session.IntraOpThreadCount };
         if (forward.CudaDevice is { } device)
             session.AppendExecutionProvider_CUDA(device);
-        KernelLibrary.Register(session, cuda: forward.CudaDevice is not null);
+        // The kernels for the CPU are of float32.
+        if (forward.CudaDevice is not null || _options.Precision == TrainingPrecision.Float32)
+            KernelLibrary.Register(session, cuda: forward.CudaDevice is not null);
         return new(graph, session, forward.CudaDevice, seed);
     }
 

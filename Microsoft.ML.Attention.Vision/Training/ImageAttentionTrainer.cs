@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Microsoft.ML.Attention.Onnx.Training;
+using Microsoft.ML.Attention.Vision.Plots;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.Attention.Vision;
@@ -54,10 +55,11 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
             while (!progress.HasEnded)
             {
                 var meter = new EpochMeter();
-                foreach (var batch in meter.Await(run.Batches.Epoch(progress.Epoch, progress.Batch, _options.Cancellation)))
+                var batches = run.Batches.Epoch(progress.Epoch, progress.Batch, _options.Cancellation);
+                foreach (var _ in meter.Await(batches.Select(run.Feed)))
                 {
                     _options.Cancellation.ThrowIfCancellationRequested();
-                    progress.AddBatch(Step(run, batch, schedule), run.Trainer.Metric(CorrectMetric));
+                    progress.AddBatch(Step(run.Trainer, schedule), run.Trainer.Metric(CorrectMetric));
                     _options.StepEnded?.Invoke(run.Trainer.StepCount);
                     if (checkpoint?.Age > _options.CheckpointInterval)
                         WriteCheckpoint();
@@ -65,6 +67,8 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
                 progress.Elapsed = before + clock.Elapsed;
                 EndEpoch(run, progress, meter, schedule);
                 channel.Info(progress.Epochs[^1].ToString());
+                if (_options.TracePlot is { } plot)
+                    LossCurve.Save(progress.Trace, plot);
                 if (progress.HasEnded || progress.Epochs.Count % _options.CheckpointEpochs == 0)
                     WriteCheckpoint();
                 _options.Progress?.Report(progress.Epochs[^1]);
@@ -84,14 +88,12 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
         }
     }
 
-    private static float Step(Run run, PictureBatch batch, CosineSchedule schedule)
+    private float Step(Trainer trainer, CosineSchedule schedule)
     {
-        batch.Pixels.CopyTo(run.Trainer.Input<float>(run.Model.Input));
-        batch.Labels.CopyTo(run.Trainer.Input<long>(LabelInput));
-        batch.Targets.CopyTo(run.Trainer.Input<float>(TargetInput));
-        var loss = run.Trainer.Step(schedule.At(run.Trainer.StepCount));
-        return float.IsFinite(loss) ? loss : throw new InvalidOperationException(
-            $"The loss of step {run.Trainer.StepCount} is {loss}: the training does not converge. Lower {nameof(Options.LearningRate)} "
+        var loss = trainer.Step(schedule.At(trainer.StepCount));
+        // In mixed precision the trainer skips steps that overflow.
+        return float.IsFinite(loss) || _options.Precision == TrainingPrecision.Mixed ? loss : throw new InvalidOperationException(
+            $"The loss of step {trainer.StepCount} is {loss}: the training does not converge. Lower {nameof(Options.LearningRate)} "
             + $"or {nameof(Options.MaxGradientNorm)}, or raise {nameof(Options.WarmUp)}.");
     }
 
@@ -102,13 +104,15 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
         {
             Epoch = progress.Epoch,
             Steps = progress.StepLosses.Count,
-            Loss = (float)(progress.LossSum / progress.Batch),
+            Loss = (float)(progress.LossSum / progress.LossCount),
             LearningRate = schedule.At(run.Trainer.StepCount - 1),
             TrainingAccuracy = progress.Correct / ((double)progress.Batch * run.BatchSize),
             Validation = model is null ? null : Validate(run, model),
             Elapsed = progress.Elapsed,
             PicturesPerSecond = meter.BatchesPerSecond * run.BatchSize,
             WaitShare = meter.WaitShare,
+            LossScale = run.Trainer.LossScale,
+            SkippedSteps = run.Trainer.SkippedStepCount,
         };
         if (_options.KeepsBest && BestEpoch.ScoreOf(summary.Validation!, _options.ValidationMetric) is var score
             && !(score <= progress.Best?.Score))

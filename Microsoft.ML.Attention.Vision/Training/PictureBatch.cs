@@ -15,6 +15,18 @@ internal sealed class PictureBatch(int size, int valuesPerPicture, int classCoun
     /// <summary>The targets of the loss, <c>[N, classes]</c>.</summary>
     public float[] Targets { get; } = new float[size * classCount];
 
+    /// <summary>Copies the pictures by all cores: one alone would keep a GPU waiting.</summary>
+    public unsafe void CopyPixels(Span<float> destination)
+    {
+        if (destination.Length != Pixels.Length)
+            throw new ArgumentException($"{Pixels.Length} numbers do not fit {destination.Length}.", nameof(destination));
+        fixed (float* start = destination)
+        {
+            var address = (nint)start;
+            Parallel.For(0, size, i => Picture(i).CopyTo(new Span<float>((float*)address + i * (long)valuesPerPicture, valuesPerPicture)));
+        }
+    }
+
     /// <summary>The numbers of one picture.</summary>
     public Span<float> Picture(int index) => Pixels.AsSpan(index * valuesPerPicture, valuesPerPicture);
 

@@ -11,8 +11,11 @@ internal sealed class TrainingProgress
     /// <summary>The batches of the epoch that are behind it.</summary>
     public int Batch { get; set; }
 
-    /// <summary>The sum of the losses of the epoch.</summary>
+    /// <summary>The sum of the finite losses of the epoch; others are of steps that were skipped.</summary>
     public double LossSum { get; set; }
+
+    /// <summary>The number of the finite losses of the epoch.</summary>
+    public int LossCount { get; set; }
 
     /// <summary>The right answers of the epoch.</summary>
     public double Correct { get; set; }
@@ -35,12 +38,14 @@ internal sealed class TrainingProgress
     public void AddBatch(float loss, float correct)
     {
         StepLosses.Add(loss);
-        (Batch, LossSum, Correct) = (Batch + 1, LossSum + loss, Correct + correct);
+        (Batch, Correct) = (Batch + 1, Correct + correct);
+        if (float.IsFinite(loss))
+            (LossSum, LossCount) = (LossSum + loss, LossCount + 1);
     }
 
     public void EndEpoch(EpochSummary summary)
     {
         Epochs.Add(summary);
-        (Epoch, Batch, LossSum, Correct) = (Epoch + 1, 0, 0, 0);
+        (Epoch, Batch, LossSum, LossCount, Correct) = (Epoch + 1, 0, 0, 0, 0);
     }
 }

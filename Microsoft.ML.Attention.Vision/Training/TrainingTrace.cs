@@ -16,13 +16,13 @@ public sealed record TrainingTrace(IReadOnlyList<float> StepLosses, IReadOnlyLis
     public void SaveCsv(string path)
     {
         var text = new StringBuilder("epoch,steps,loss,learning_rate,training_accuracy,validation_accuracy,validation_macro_accuracy,"
-            + "validation_log_loss,seconds,pictures_per_second,wait_share\n");
+            + "validation_log_loss,seconds,pictures_per_second,wait_share,loss_scale,skipped_steps\n");
         foreach (var epoch in Epochs)
         {
             text.AppendLine(string.Join(',', ((IFormattable?[])[
                 epoch.Epoch, epoch.Steps, epoch.Loss, epoch.LearningRate, epoch.TrainingAccuracy, epoch.Validation?.Accuracy,
                 epoch.Validation?.MacroAccuracy, epoch.Validation?.LogLoss, epoch.Elapsed.TotalSeconds, epoch.PicturesPerSecond,
-                epoch.WaitShare,
+                epoch.WaitShare, epoch.LossScale, epoch.SkippedSteps,
             ]).Select(value => value?.ToString(null, CultureInfo.InvariantCulture))));
         }
         File.WriteAllText(path, text.ToString());
@@ -64,10 +64,19 @@ public sealed record EpochSummary
     /// <summary>The share of the time of its steps in which the model waited for pictures, in [0, 1].</summary>
     public double WaitShare { get; init; }
 
+    /// <summary>What the loss is scaled by in mixed precision; 1 in float32.</summary>
+    public float LossScale { get; init; } = 1;
+
+    /// <summary>Steps since the beginning whose gradients overflowed, and which changed nothing.</summary>
+    public long SkippedSteps { get; init; }
+
     /// <summary>The summary as a line for people.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
         $"epoch {Epoch}: loss {Loss:0.000}, training accuracy {TrainingAccuracy:0.0%}{ValidationText}, {Elapsed.TotalSeconds:0.0} s "
-        + $"({PicturesPerSecond:0} pictures/s, {WaitShare:0.0%} waiting)");
+        + $"({PicturesPerSecond:0} pictures/s, {WaitShare:0.0%} waiting){SkippedText}");
+
+    private string SkippedText => SkippedSteps == 0 ? "" : string.Create(CultureInfo.InvariantCulture,
+        $", {SkippedSteps} steps skipped, loss scale {LossScale:0}");
 
     private string ValidationText => Validation is null ? "" : string.Create(CultureInfo.InvariantCulture,
         $", validation accuracy {Validation.Accuracy:0.0%} (macro {Validation.MacroAccuracy:0.0%}, log-loss {Validation.LogLoss:0.000})");

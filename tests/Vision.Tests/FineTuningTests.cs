@@ -1,6 +1,7 @@
 using Microsoft.ML;
 using Microsoft.ML.Attention.Onnx;
 using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.Attention.Vision;
 using Microsoft.ML.Data;
@@ -9,7 +10,7 @@ using Microsoft.ML.Runtime;
 
 namespace Vision.Tests;
 
-/// <summary>What <see cref="ImageAttentionTrainer"/> does beyond the plain training, on 16 x 16 pictures and a net of 300 parameters.</summary>
+/// <summary>What <see cref="ImageAttentionTrainer"/> does beyond the plain training, on 16 x 16 pictures with a net of 600 parameters.</summary>
 public sealed class FineTuningTests : IClassFixture<ImageAttentionTrainerTests.Bags>, IDisposable
 {
     private readonly ImageAttentionTrainerTests.Bags _data;
@@ -126,6 +127,16 @@ public sealed class FineTuningTests : IClassFixture<ImageAttentionTrainerTests.B
     }
 
     [Fact]
+    public void MixedPrecisionLearnsToo()
+    {
+        var options = Options();
+        (options.EpochCount, options.Precision) = (8, TrainingPrecision.Mixed);
+        var model = Fit(options);
+        Assert.True(_ml.MulticlassClassification.Evaluate(model.Transform(_data.Test(_ml))).MicroAccuracy > 0.9);
+        Assert.True(model.LastTransformer.Trace!.Epochs[^1].LossScale > 1);
+    }
+
+    [Fact]
     public void FrozenParametersKeepTheirValues()
     {
         var options = Options();
@@ -174,7 +185,9 @@ public sealed class FineTuningTests : IClassFixture<ImageAttentionTrainerTests.B
         _ml.Log += (_, entry) => log.AddRange(entry.Kind == ChannelMessageKind.Info ? [entry.Message] : []);
         var options = Options();
         options.ValidationFraction = 0.25;
+        options.TracePlot = Path.Combine(_folder, "trace.png");
         var trace = Fit(options).LastTransformer.Trace!;
+        Assert.True(File.Exists(options.TracePlot));
         Assert.Contains(log, line => line.EndsWith(trace.Epochs[0].ToString(), StringComparison.Ordinal));
         Assert.All(trace.Epochs, epoch =>
         {
@@ -187,7 +200,7 @@ public sealed class FineTuningTests : IClassFixture<ImageAttentionTrainerTests.B
         trace.SaveCsv(path);
         var lines = File.ReadAllLines(path);
         Assert.Equal(1 + trace.Epochs.Count, lines.Length);
-        Assert.All(lines, line => Assert.Equal(11, line.Split(',').Length));
+        Assert.All(lines, line => Assert.Equal(13, line.Split(',').Length));
     }
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
@@ -235,8 +248,8 @@ public sealed class FineTuningTests : IClassFixture<ImageAttentionTrainerTests.B
     {
         var options = Options();
         options.EpochCount = 4;
-        options.Augmentation = ImageAugmentation.ImageNet;
         options.Mixing = Mixing.Usual;
+        options.Augmentation = ImageAugmentation.ImageNetStrong;
         options.WeightAveraging = 0.8f;
         options.ValidationFraction = 0.25;
         options.KeepBest = true;

@@ -58,6 +58,8 @@ public static class AttentionOps
         new BoxRelativeAttention(),
         new BoxRelativeAttentionGrad(),
         new AdamWStep(),
+        new BiasGelu(),
+        new BiasGeluGrad(),
         new BatchNormalizationGrad(),
         new BatchNormalizationTraining(),
         new DepthwiseConv(),

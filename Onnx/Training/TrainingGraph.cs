@@ -117,6 +117,7 @@ public sealed class TrainingGraph
         training.AddNoise(graph);
         Backward.Prepare(graph, forward.Functions);
         Linear.Fuse(graph);
+        BiasGelu.Fuse(graph);
         DepthwiseConv.Replace(graph);
         training.AddBatchStatistics(graph);
         var parameters = training.TrainableParameters(graph);

@@ -14,6 +14,12 @@ public class OpKernelTests
     {
         ["GeluGrad"] = inputs => [GeluGrad.Apply(inputs.Next(3, 5, 7), inputs.Next(3, 5, 7))],
         ["GeluGrad of 1"] = inputs => [GeluGrad.Apply(inputs.Next(1), inputs.Next(1))],
+        ["BiasGelu"] = inputs => [BiasGelu.Apply(inputs.Next(3, 5, 48), inputs.Next(48))],
+        ["BiasGelu of odd rows"] = inputs => [BiasGelu.Apply(inputs.Next(11, 7), inputs.Next(7))],
+        ["BiasGelu of wide rows"] = inputs => [BiasGelu.Apply(inputs.Next(19, 1540), inputs.Next(1540))],
+        ["BiasGeluGrad"] = inputs => BiasGeluGrad.Apply(inputs.Next(31, 5, 48), inputs.Next(31, 5, 48), inputs.Next(48)),
+        ["BiasGeluGrad of odd rows"] = inputs => BiasGeluGrad.Apply(inputs.Next(2001, 7), inputs.Next(2001, 7), inputs.Next(7)),
+        ["BiasGeluGrad of wide rows"] = inputs => BiasGeluGrad.Apply(inputs.Next(19, 1540), inputs.Next(19, 1540), inputs.Next(1540)),
         ["SoftmaxGrad of the last axis"] = inputs => [SoftmaxGrad.Apply(inputs.Next(2, 3, 49), inputs.Next(2, 3, 49), -1)],
         ["SoftmaxGrad of rows of fours"] = inputs => [SoftmaxGrad.Apply(inputs.Next(2, 3, 196), inputs.Next(2, 3, 196), -1)],
         ["SoftmaxGrad of a middle axis"] = inputs => [SoftmaxGrad.Apply(inputs.Next(2, 13, 5), inputs.Next(2, 13, 5), 1)],

@@ -64,6 +64,9 @@ public class GradientTests
         Verify(x => [x[0].Builder.Op(op, [x[0]], new() { [name] = value })], [Random(3, 4, 6)]);
 
     [Fact]
+    public void Gelu_of_a_sum_with_a_bias() => Verify(x => [BiasGelu.Apply(x[0], x[1])], [Random(1, 2, 3, 5), Random(2, 5)]);
+
+    [Fact]
     public void Gelu_by_tanh() => Verify(x => [x[0].Builder.Op("Gelu", [x[0]], new() { ["approximate"] = "tanh" })], [Random(1, 3, 5)]);
 
     [Fact]

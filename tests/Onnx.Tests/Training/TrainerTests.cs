@@ -143,6 +143,36 @@ public class TrainerTests
     }
 
     [Fact]
+    public void The_bias_before_a_Gelu_is_part_of_it_where_nothing_else_uses_the_sum()
+    {
+        var (fused, plain) = (Graph(exportSum: false), Graph(exportSum: true));
+        Assert.Equal(["BiasGelu", "BiasGeluGrad"], Operators(fused));
+        Assert.Equal(["Gelu", "GeluGrad"], Operators(plain));
+        using var first = new Trainer(fused);
+        using var second = new Trainer(plain);
+        for (var step = 0; step < 4; step++)
+        {
+            foreach (var trainer in new[] { first, second })
+                Sequence(2 * 4 * 3, step).CopyTo(trainer.Input<float>("x"));
+            Assert.Equal(second.Step(0.1f), first.Step(0.1f), 1e-5);
+        }
+
+        static string[] Operators(TrainingGraph graph) =>
+            [.. graph.Step.Graph.Nodes.Select(node => node.OpType).Where(op => op.Contains("Gelu", StringComparison.Ordinal))];
+
+        static TrainingGraph Graph(bool exportSum)
+        {
+            var builder = new GraphBuilder();
+            var x = builder.Input("x", TensorElementType.Float, ["N", 4, 3]);
+            var sum = x.MatMul(builder.Initializer("weight", Noisy(1, 6, 3)).Transpose(1, 0)) + builder.Initializer("bias", Noisy(2, 6));
+            builder.Output("y", sum.Gelu());
+            if (exportSum)
+                builder.Output("sum", sum);
+            return TrainingGraph.Build(builder.ToModel(), Sizes(2), (_, outputs) => (outputs["y"] * outputs["y"]).ReduceMean([0, 1, 2]));
+        }
+    }
+
+    [Fact]
     public void Frozen_parameters_stay()
     {
         var model = ConvolutionAndAttention();

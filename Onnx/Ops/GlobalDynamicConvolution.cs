@@ -1,4 +1,7 @@
+using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -38,6 +41,52 @@ public sealed class GlobalDynamicConvolution : AttentionOp
             var branch = projection.MatMul(products) + inputs[5].Reshape(-1, 1);
             return [x + branch.Reshape(x.ShapeOf())];
         });
+
+    internal override bool HasGradient => true;
+
+    internal override Value?[] Gradient(NodeGradient node)
+    {
+        var (filters, projection, offset) = (node.Input(2), node.Input(3), node.Input(4));
+        var (key, grad) = (Positions(node.Input(1)), Positions(node.Grad));
+        var (channels, tokens) = (projection.Shape[0].Value, projection.Shape[1].Value);
+        Value keyGrad, filtersGrad, projectionGrad;
+        // In units of C x H W multiplications the first way takes 2 C, the second one 5 T.
+        if (2 * channels < 5 * tokens)
+        {
+            var productGrad = grad.MatMul(key.TransposeLast());
+            keyGrad = projection.MatMul(filters).TransposeLast().MatMul(grad);
+            filtersGrad = projection.TransposeLast().MatMul(productGrad);
+            projectionGrad = productGrad.MatMul(filters.TransposeLast());
+        }
+        else
+        {
+            var productsGrad = projection.TransposeLast().MatMul(grad);
+            keyGrad = filters.TransposeLast().MatMul(productsGrad);
+            filtersGrad = productsGrad.MatMul(key.TransposeLast());
+            projectionGrad = grad.MatMul(filters.MatMul(key).TransposeLast());
+        }
+        var biasGrad = grad.ReduceSum([0, 2]);
+        var columnGrad = biasGrad.Reshape(-1, 1);
+        return
+        [
+            node.Grad,
+            node.ReshapeTo(1, keyGrad),
+            filtersGrad,
+            projectionGrad.ReduceSum([0]) + (columnGrad * offset),
+            (projection * columnGrad).ReduceSum([0, 1]).Reshape(1),
+            biasGrad,
+        ];
+    }
+
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cpu<float>(SimdKernel.Widest(
+            _ => new GlobalDynamicConvolutionKernel<Vector512<float>, Simd512<float>>(),
+            _ => new GlobalDynamicConvolutionKernel<Vector256<float>, Simd256<float>>(),
+            _ => new GlobalDynamicConvolutionKernel<Vector128<float>, Simd128<float>>())),
+        Signature.Cuda<float>(_ => new GlobalDynamicConvolutionKernel<float>()),
+        Signature.Cuda<Half>(_ => new GlobalDynamicConvolutionKernel<Half>()),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[0]];
 

@@ -90,6 +90,12 @@ public class OpKernelTests
         ["EfficientLocalAttentionGrad of blocks of neither group"] = inputs => LocalAttentionGrad(inputs, 2, 12, 6, 5, 4, 3, 2),
         ["EfficientLocalAttention of maps beyond a CUDA block's memory"] = inputs => [LocalAttention(inputs, 2, 144, 30, 28, 8, 5, 16)],
         ["EfficientLocalAttentionGrad of maps beyond a CUDA block's memory"] = inputs => LocalAttentionGrad(inputs, 2, 144, 30, 28, 8, 5, 16),
+        ["GlobalDynamicConvolution of few filters"] = inputs => [Dynamic(inputs, 2, 32, 10, 15, 6)],
+        ["GlobalDynamicConvolution of many filters"] = inputs => [Dynamic(inputs, 2, 16, 20, 32, 24)],
+        ["GlobalDynamicConvolution of odd sizes"] = inputs => [Dynamic(inputs, 3, 7, 11, 13, 5)],
+        ["GlobalDynamicConvolution of odd sizes and many filters"] = inputs => [Dynamic(inputs, 1, 13, 17, 19, 15)],
+        ["GlobalDynamicConvolution of one filter"] = inputs => [Dynamic(inputs, 1, 1, 1, 3, 1)],
+        ["GlobalDynamicConvolution of several tiles"] = inputs => [Dynamic(inputs, 2, 300, 9, 31, 290)],
         ["BiLevelRoutingAttention"] = inputs => Routed(inputs, 2, 14, 14, 32, 32, 2, 7, 4),
         ["BiLevelRoutingAttention of uneven regions"] = inputs => Routed(inputs, 1, 13, 18, 8, 12, 2, 4, 3),
         ["BiLevelRoutingAttention of a map below the windows"] = inputs => Routed(inputs, 1, 5, 6, 3, 5, 1, 7, 4),
@@ -207,6 +213,11 @@ public class OpKernelTests
             nameof(BatchNormalizationTraining),
             [inputs.Next(dims), .. Enumerable.Range(0, 4).Select(_ => inputs.NextSingle(dims[1]))],
             3, new() { ["epsilon"] = 1e-5f, ["momentum"] = 0.1f }, AttentionOp.Domain);
+
+    private static Value Dynamic(Inputs inputs, long batch, long channels, long height, long width, long tokens) =>
+        GlobalDynamicConvolution.Apply(
+            inputs.Next(batch, channels, height, width), inputs.Next(batch, channels, height, width),
+            inputs.Next(batch, tokens, channels), inputs.Next(channels, tokens), inputs.Next(1), inputs.Next(channels));
 
     private static Value Depthwise(
         Inputs inputs, long batch, long channels, long height, long width, long[] kernel, long[] strides, long[] dilations, long[] pads,

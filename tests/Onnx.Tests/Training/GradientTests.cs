@@ -392,6 +392,16 @@ public class GradientTests
         [Random(1, 3, 2, 4, 3), Random(2, 2), Random(3, 2)]);
 
     [Theory]
+    [InlineData(5, 3, 5, 2)] // multiplied from right to left
+    [InlineData(3, 4, 2, 6)] // projection and filters first
+    public void GlobalDynamicConvolutions(int channels, int height, int width, int tokens) => Verify(
+        x => [GlobalDynamicConvolution.Apply(x[0], x[1], x[2], x[3], x[4], x[5])],
+        [
+            Random(1, 2, channels, height, width), Random(2, 2, channels, height, width), Random(3, 2, tokens, channels),
+            Random(4, channels, tokens), Random(5, 1), Random(6, channels),
+        ]);
+
+    [Theory]
     [InlineData(4, 4, 2, 2, 2)]
     [InlineData(5, 3, 1, 2, 3)]
     public void BiLevelRouting(int height, int width, int heads, int windows, int topK) => Verify(

@@ -113,6 +113,12 @@ public sealed class Checkpoint : WeightSource
             ?? throw new InvalidDataException($"Parameter '{name}' of {Description} holds {tensor.Type}, not floating-point numbers.");
     }
 
+    /// <summary>The element type and the sizes of a tensor as the file has it.</summary>
+    /// <exception cref="KeyNotFoundException">There is none of that name.</exception>
+    public ValueInfo Describe(string name) => _tensors.TryGetValue(name, out var tensor)
+        ? new(tensor.Type, tensor.Shape)
+        : throw new KeyNotFoundException($"{Description} has no tensor '{name}'.");
+
     private static Tensor? ToFloat32(Tensor tensor) => tensor.Type switch
     {
         TensorElementType.Float => tensor,

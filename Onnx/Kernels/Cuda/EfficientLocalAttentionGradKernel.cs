@@ -15,9 +15,7 @@ internal sealed unsafe class EfficientLocalAttentionGradKernel<T>(KernelAttribut
     /// <summary>What the strips of the channels that a block of threads works on together may take, bytes.</summary>
     private const int UsualSharedMemory = 48 * 1024;
 
-    private static readonly CudaProgram Program = typeof(T) == typeof(Half)
-        ? new("efficient_local_attention_grad.cu", "T_HALF")
-        : new("efficient_local_attention_grad.cu");
+    private static readonly CudaProgram Program = CudaProgram.For<T>("efficient_local_attention_grad.cu");
 
     private readonly LocalAttention _attention = new(attributes);
 

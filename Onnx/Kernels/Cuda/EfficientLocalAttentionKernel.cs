@@ -10,9 +10,7 @@ internal sealed unsafe class EfficientLocalAttentionKernel<T>(KernelAttributes a
     private const int BlockThreads = 512;
     private const int MapThreads = 256;
 
-    private static readonly CudaProgram Program = typeof(T) == typeof(Half)
-        ? new("efficient_local_attention.cu", "T_HALF")
-        : new("efficient_local_attention.cu");
+    private static readonly CudaProgram Program = CudaProgram.For<T>("efficient_local_attention.cu");
 
     private readonly LocalAttention _attention = new(attributes);
 

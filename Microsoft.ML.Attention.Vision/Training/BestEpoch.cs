@@ -11,6 +11,9 @@ internal sealed record BestEpoch(int Epoch, double Score)
     [JsonIgnore]
     public byte[] Model { get; init; } = [];
 
+    /// <summary>Whether a score is better; any is better than one that is not a number.</summary>
+    public bool IsBeatenBy(double score) => score > Score || double.IsNaN(Score);
+
     public static double ScoreOf(ValidationMetrics validation, ValidationMetric metric) => metric switch
     {
         ValidationMetric.Accuracy => validation.Accuracy,

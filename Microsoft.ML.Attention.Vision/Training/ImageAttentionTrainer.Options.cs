@@ -157,7 +157,8 @@ public sealed partial class ImageAttentionTrainer
 
         /// <summary>
         /// Ends the training with an <see cref="OperationCanceledException"/> after the step at hand; with a
-        /// <see cref="CheckpointFolder"/> it can go on later.
+        /// <see cref="CheckpointFolder"/> it can go on later. A program that is to end so on Ctrl-C cancels in
+        /// <see cref="Console.CancelKeyPress"/>, one that a scheduler may stop in a <c>PosixSignalRegistration</c> of SIGTERM.
         /// </summary>
         public CancellationToken Cancellation { get; set; }
 

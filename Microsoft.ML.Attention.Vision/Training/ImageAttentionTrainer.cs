@@ -115,7 +115,7 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
             SkippedSteps = run.Trainer.SkippedStepCount,
         };
         if (_options.KeepsBest && BestEpoch.ScoreOf(summary.Validation!, _options.ValidationMetric) is var score
-            && !(score <= progress.Best?.Score))
+            && progress.Best?.IsBeatenBy(score) != false)
         {
             progress.Best = new(summary.Epoch, score) { Model = model! };
         }

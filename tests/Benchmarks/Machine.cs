@@ -22,6 +22,12 @@ internal static class Machine
         return at < 0 ? value : int.Parse(args[at + 1]);
     }
 
+    public static string Option(string[] args, string name, string value)
+    {
+        int at = Array.IndexOf(args, name);
+        return at < 0 ? value : args[at + 1];
+    }
+
     private static string ProcessorName()
     {
         const string path = "/proc/cpuinfo";

@@ -8,6 +8,8 @@ switch (args)
         return MemoryBenchmark.Run(rest);
     case ["ops", .. var rest]:
         return OpBenchmark.Run(rest);
+    case ["pictures", .. var rest]:
+        return PictureBenchmark.Run(rest);
     case ["training", .. var rest]:
         return TrainingBenchmark.Run(rest);
     default:
@@ -15,6 +17,8 @@ switch (args)
             usage: Benchmarks scoring [--seconds S] [--batch N]   rows a second: our transformer, Microsoft.ML.OnnxTransformer, by hand
                    Benchmarks memory [--rows N]                   peak memory while many rows are scored
                    Benchmarks ops [--device cpu|cuda] [--batch N] each operator: our kernel against its definition in standard operators
+                   Benchmarks pictures [--device cpu|cuda] [--model NAME] [--batch N] [--pictures N] [--precision fp32|amp]
+                                                                  the share of a training's time in which the model waits for pictures
                    Benchmarks training [--device cpu|cuda] [--model NAME] [--size S] [--batch N] [--steps N]
                        [--precision fp32|tf32|amp] [--python PROGRAM] [--profile]   a training step, beside PyTorch where --python has it
             """);

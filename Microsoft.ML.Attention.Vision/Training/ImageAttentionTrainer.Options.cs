@@ -152,7 +152,10 @@ public sealed partial class ImageAttentionTrainer
         /// <summary>Told of each epoch when it ends.</summary>
         public IProgress<EpochSummary>? Progress { get; set; }
 
-        /// <summary>Asked at the end of each epoch whether the training shall end here and keep its model, such as in a search.</summary>
+        /// <summary>
+        /// Asked at the end of each epoch whether the training shall stop here and give its model, such as in a search; with a
+        /// <see cref="CheckpointFolder"/> the next one goes on from here.
+        /// </summary>
         public Func<EpochSummary, bool>? StopWhen { get; set; }
 
         /// <summary>

@@ -52,7 +52,8 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
         var (clock, before) = (Stopwatch.StartNew(), progress.Elapsed);
         try
         {
-            while (!progress.HasEnded)
+            var stop = false;
+            while (!progress.HasEnded && !stop)
             {
                 var meter = new EpochMeter();
                 var batches = run.Batches.Epoch(progress.Epoch, progress.Batch, _options.Cancellation);
@@ -69,7 +70,8 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
                 channel.Info(progress.Epochs[^1].ToString());
                 if (_options.TracePlot is { } plot)
                     LossCurve.Save(progress.Trace, plot);
-                if (progress.HasEnded || progress.Epochs.Count % _options.CheckpointEpochs == 0)
+                stop = _options.StopWhen?.Invoke(progress.Epochs[^1]) == true;
+                if (progress.HasEnded || stop || progress.Epochs.Count % _options.CheckpointEpochs == 0)
                     WriteCheckpoint();
                 _options.Progress?.Report(progress.Epochs[^1]);
             }
@@ -120,9 +122,7 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
             progress.Best = new(summary.Epoch, score) { Model = model! };
         }
         progress.EndEpoch(summary);
-        progress.HasEnded = summary.Epoch == _options.EpochCount
-            || summary.Epoch - progress.Best?.Epoch >= _options.Patience
-            || _options.StopWhen?.Invoke(summary) == true;
+        progress.HasEnded = summary.Epoch == _options.EpochCount || summary.Epoch - progress.Best?.Epoch >= _options.Patience;
     }
 
     private ValidationMetrics Validate(Run run, byte[] model)

@@ -127,6 +127,50 @@ public sealed class FineTuningTests : IClassFixture<ImageAttentionTrainerTests.B
     }
 
     [Fact]
+    public void AStoppedTrainingGoesOnWithTheNextOne()
+    {
+        var whole = Fit(Complex());
+        var options = Complex();
+        options.CheckpointFolder = Path.Combine(_folder, "halving");
+        options.StopWhen = epoch => epoch.Epoch is 1 or 3;
+        foreach (var epochs in (int[])[1, 3, 4, 4])
+        {
+            var model = Fit(options);
+            Assert.Equal(epochs, model.LastTransformer.Trace!.Epochs.Count);
+            if (epochs == 4)
+                Assert.Equal(Scores(whole), Scores(model));
+        }
+    }
+
+    [Fact]
+    public void ADamagedCheckpointIsNamed()
+    {
+        var options = Options();
+        options.CheckpointFolder = Path.Combine(_folder, "checkpoints");
+        Fit(options);
+        var checkpoint = Directory.GetDirectories(options.CheckpointFolder).Single();
+        File.WriteAllText(Path.Combine(checkpoint, "progress.json"), "{ \"Settings\": ");
+        Assert.Contains($"'{checkpoint}' is damaged", Assert.Throws<InvalidDataException>(() => Fit(options)).Message);
+    }
+
+    [Fact]
+    public void MistakesAreNamed()
+    {
+        var options = Options();
+        options.ModelFile = Path.Combine(_folder, "other.onnx");
+        Assert.ThrowsAny<IOException>(() => Fit(options));
+        options = Options();
+        options.Freeze = ["layer.*"];
+        Assert.Contains("'layer.*'; the model has ", Assert.Throws<ArgumentException>(() => Fit(options)).Message);
+        options = Options();
+        options.Preprocessing = ImagePreprocessing.Stretch(20, 20);
+        Assert.Contains("takes pictures of 16 x 16", Assert.Throws<ArgumentException>(() => Fit(options)).Message);
+        options = Options();
+        options.PretrainedWeights = "weights.safetensors";
+        Assert.Contains("null with a ModelFile", Assert.Throws<ArgumentException>(() => Fit(options)).Message);
+    }
+
+    [Fact]
     public void MixedPrecisionLearnsToo()
     {
         var options = Options();

@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
+using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Vision;
 using Microsoft.ML.Attention.Vision.Pixels;
 
@@ -30,6 +31,19 @@ public sealed class ImagePreprocessingTests
         preprocessing.Apply(new PixelView(Noise.Rgbx(width, height), width, height), values);
 
         Assert.Equal(expected, Convert.ToHexStringLower(SHA256.HashData(MemoryMarshal.AsBytes<float>(values))));
+    }
+
+    [Fact]
+    public void AnArchitecturesPreprocessingIsThatOfItsPublication()
+    {
+        var config = ImageClassifiers.Find("biformer_tiny");
+        Assert.Equal(ImagePreprocessing.ImageNet(), ImagePreprocessing.For(config));
+        var other = ImagePreprocessing.For(config with
+        {
+            Input = new() { Size = 240, CropFraction = 0.9, IsBicubic = false, Mean = (0.5f, 0.4f, 0.3f), StandardDeviation = (0.1f, 0.2f, 0.3f) },
+        });
+        Assert.Equal((240, 240, 266, ResampleFilter.Bilinear), (other.Height, other.Width, other.ShorterSide, other.Filter));
+        Assert.Equal((new RgbValues(0.5f, 0.4f, 0.3f), new RgbValues(0.1f, 0.2f, 0.3f)), (other.Mean, other.StandardDeviation));
     }
 
     [Fact]

@@ -108,7 +108,8 @@ public sealed record RaftMlpConfig : ImageClassifierConfig
             var kernels = level.EmbeddingKernels ?? [level.PatchSize];
             Check(kernels.Count > 0 && kernels.Min() == level.PatchSize && kernels.All(kernel => (kernel - level.PatchSize) % 2 == 0),
                 $"{name}.{nameof(level.EmbeddingKernels)}",
-                $"are {string.Join(", ", kernels)}; the least must be the patch size, {level.PatchSize}, and the others differ from it by even numbers");
+                $"are {string.Join(", ", kernels)}; the least must be the patch size, {level.PatchSize}, "
+                + "and the others differ from it by even numbers");
         }
     }
 
@@ -396,7 +397,8 @@ public static class RaftMlp
             tokens = columns.MatMul(tokens);
         return rows is null
             ? tokens
-            : rows.MatMul(tokens.Reshape(0, 0, -1)).Reshape(builder.Concat(0, builder.Int64(0, 0), width, builder.Int64(tokens.Shape[3].Value)));
+            : rows.MatMul(tokens.Reshape(0, 0, -1))
+                .Reshape(builder.Concat(0, builder.Int64(0, 0), width, builder.Int64(tokens.Shape[3].Value)));
     }
 
     private static Value Side(Value map, int axis) =>

@@ -1,3 +1,7 @@
+using System.Runtime.Intrinsics;
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
@@ -55,6 +59,14 @@ public sealed class RaftMixing : AttentionOp
                 }, Domain),
             ];
         });
+
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cpu<float>(SimdKernel.Widest(
+            attributes => new RaftMixingKernel<Vector512<float>, Simd512<float>>(attributes),
+            attributes => new RaftMixingKernel<Vector256<float>, Simd256<float>>(attributes),
+            attributes => new RaftMixingKernel<Vector128<float>, Simd128<float>>(attributes))),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[0]];
 }

@@ -1,3 +1,5 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -31,6 +33,12 @@ internal sealed class RaftResidual : AttentionOp
             nameof(RaftResidualGrad), [node.Grad, node.Input(3)], 2, new() { ["raft_size"] = node.Attributes.Int("raft_size") }, Domain);
         return [node.Grad, gradients[0], gradients[1], null];
     }
+
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cuda<float>(attributes => new RaftResidualKernel<float>(attributes)),
+        Signature.Cuda<Half>(attributes => new RaftResidualKernel<Half>(attributes)),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[0]];
 }

@@ -1,3 +1,6 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
@@ -17,6 +20,12 @@ internal sealed class RaftResidualGrad : AttentionOp
             var tokens = new RaftLayout(builder).Tokens(inputs[0] * inputs[1].Reshape(-1, 1, 1, 1));
             return [tokens, tokens.ReduceSum([0, 1, 2])];
         });
+
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cuda<float>(attributes => new RaftResidualGradKernel<float>(attributes)),
+        Signature.Cuda<Half>(attributes => new RaftResidualGradKernel<Half>(attributes)),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)
     {

@@ -1,3 +1,5 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -32,5 +34,12 @@ internal sealed class RaftTokens : AttentionOp
     internal override Value?[] Gradient(NodeGradient node) =>
         node.Builder.Ops(nameof(RaftTokensGrad), [node.Grad, node.Input(0), node.Input(1)], 3, node.Attributes.Clone(), Domain);
 
-    internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [new(inputs[0].Type, RaftLayout.Tokens(node, inputs[0].Shape))];
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cuda<float>(attributes => new RaftTokensKernel<float>(attributes)),
+        Signature.Cuda<Half>(attributes => new RaftTokensKernel<Half>(attributes)),
+    ];
+
+    internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) =>
+        [new(inputs[0].Type, RaftLayout.Tokens(node, inputs[0].Shape))];
 }

@@ -1,3 +1,6 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
@@ -23,6 +26,12 @@ internal sealed class RaftTokensGrad : AttentionOp
                 }, Domain);
             return [gradients[0], layout.ToRafts(gradients[1]), layout.ToRafts(gradients[2])];
         });
+
+    internal override IEnumerable<Kernel> Kernels =>
+    [
+        Signature.Cuda<float>(attributes => new RaftTokensGradKernel<float>(attributes)),
+        Signature.Cuda<Half>(attributes => new RaftTokensGradKernel<Half>(attributes)),
+    ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1], inputs[2], inputs[2]];
 }

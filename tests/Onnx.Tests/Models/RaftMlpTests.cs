@@ -26,7 +26,8 @@ public class RaftMlpTests
     [InlineData("raftmlp_org_mixer", 59_918_200)]
     [InlineData("raftmlp_nano", 1_041_784)]
     public void Variants_have_as_many_parameters_as_published(string variant, long parameterCount) =>
-        Assert.Equal(parameterCount, Names(RaftMlp.Variants[variant]).Sum(pair => pair.Value.Aggregate(1L, (product, dim) => product * dim)));
+        Assert.Equal(
+            parameterCount, Names(RaftMlp.Variants[variant]).Sum(pair => pair.Value.Aggregate(1L, (product, dim) => product * dim)));
 
     [Theory]
     [InlineData("raftmlp_s", "raftmlp_s_224")]
@@ -37,7 +38,8 @@ public class RaftMlpTests
         using var json = JsonDocument.Parse(File.ReadAllBytes(SharedFolder.Find($"goldens/raftmlp/{golden}.json")));
         var expected = json.RootElement.GetProperty("parameters").EnumerateObject()
             .Select(parameter => $"{parameter.Name}[{string.Join(',', parameter.Value.EnumerateArray())}]");
-        Assert.Equal(expected.Order(), Names(RaftMlp.Variants[variant]).Select(pair => $"{pair.Key}[{string.Join(',', pair.Value)}]").Order());
+        Assert.Equal(
+            expected.Order(), Names(RaftMlp.Variants[variant]).Select(pair => $"{pair.Key}[{string.Join(',', pair.Value)}]").Order());
     }
 
     [Theory]
@@ -47,7 +49,8 @@ public class RaftMlpTests
     public void A_model_for_any_size_computes_what_one_for_a_fixed_size_does(int batch, int height, int width)
     {
         var inputs = new Dictionary<string, Tensor> { ["x"] = RandomTensor.Float(1, batch, 3, height, width) };
-        var expected = SessionRunner.Run(RaftMlp.Build(Mini, new RandomWeights(1), height, width), inputs)["logits"].AsSpan<float>().ToArray();
+        var @fixed = RaftMlp.Build(Mini, new RandomWeights(1), height, width);
+        var expected = SessionRunner.Run(@fixed, inputs)["logits"].AsSpan<float>().ToArray();
         var actual = SessionRunner.Run(RaftMlp.Build(Mini, new RandomWeights(1)), inputs)["logits"];
         Assert.Equal([batch, 10], actual.Dims);
         for (var i = 0; i < expected.Length; i++)

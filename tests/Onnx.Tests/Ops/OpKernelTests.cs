@@ -20,6 +20,18 @@ public class OpKernelTests
         ["BiasGeluGrad"] = inputs => BiasGeluGrad.Apply(inputs.Next(31, 5, 48), inputs.Next(31, 5, 48), inputs.Next(48)),
         ["BiasGeluGrad of odd rows"] = inputs => BiasGeluGrad.Apply(inputs.Next(2001, 7), inputs.Next(2001, 7), inputs.Next(7)),
         ["BiasGeluGrad of wide rows"] = inputs => BiasGeluGrad.Apply(inputs.Next(19, 1540), inputs.Next(19, 1540), inputs.Next(1540)),
+        ["RaftMixing"] = inputs => [Raft(inputs, 2, 7, 5, 12, 3, 20)],
+        ["RaftMixing of one channel at a time"] = inputs => [Raft(inputs, 1, 5, 3, 9, 1, 10)],
+        ["RaftMixing of rows, which are kept or not"] = inputs => [Raft(inputs, 6, 6, 1, 20, 4, 14, keeps: true)],
+        ["RaftMixing of large columns"] = inputs => [Raft(inputs, 2, 56, 3, 64, 2, 224)],
+        ["RaftTokens"] = inputs => [RaftTokens(inputs, 2, 7, 5, 12, 3)],
+        ["RaftTokens of columns in parts"] = inputs => [RaftTokens(inputs, 1, 70, 2, 770, 2)],
+        ["RaftTokensGrad"] = inputs => RaftTokensGrad(inputs, 2, 7, 5, 12, 3),
+        ["RaftTokensGrad of columns in parts"] = inputs => RaftTokensGrad(inputs, 1, 70, 2, 770, 2),
+        ["RaftResidual"] = inputs => [RaftResidual(inputs, 2, 7, 5, 12, 3, keeps: true)],
+        ["RaftResidual of columns in parts"] = inputs => [RaftResidual(inputs, 1, 70, 2, 770, 2, keeps: false)],
+        ["RaftResidualGrad"] = inputs => RaftResidualGrad(inputs, 2, 7, 5, 12, 3, keeps: true),
+        ["RaftResidualGrad of columns in parts"] = inputs => RaftResidualGrad(inputs, 1, 70, 2, 770, 2, keeps: false),
         ["SoftmaxGrad of the last axis"] = inputs => [SoftmaxGrad.Apply(inputs.Next(2, 3, 49), inputs.Next(2, 3, 49), -1)],
         ["SoftmaxGrad of rows of fours"] = inputs => [SoftmaxGrad.Apply(inputs.Next(2, 3, 196), inputs.Next(2, 3, 196), -1)],
         ["SoftmaxGrad of a middle axis"] = inputs => [SoftmaxGrad.Apply(inputs.Next(2, 13, 5), inputs.Next(2, 13, 5), 1)],
@@ -207,6 +219,35 @@ public class OpKernelTests
             Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance * scale,
                 $"{what}[{i}]: {actual[i]}, expected {expected[i]} (scale {scale})");
     }
+
+    private static Value Raft(Inputs inputs, long n, long h, long w, long c, int raftSize, long hidden, bool keeps = false) =>
+        RaftMixing.Apply(
+            inputs.Next(n, h, w, c), (inputs.Next(c), inputs.Next(c)), (inputs.Next(hidden, raftSize * h), inputs.Next(hidden)),
+            (inputs.Next(raftSize * h, hidden), inputs.Next(raftSize * h)), keeps ? inputs.Next(n) : inputs.Next(), raftSize, 1e-5f);
+
+    private static Value RaftTokens(Inputs inputs, long n, long h, long w, long c, long raftSize) =>
+        inputs.Builder.Op(
+            nameof(Ops.RaftTokens), [inputs.Next(n, h, w, c), inputs.Next(c), inputs.Next(c)],
+            new() { ["raft_size"] = raftSize, ["epsilon"] = 1e-5f }, AttentionOp.Domain);
+
+    private static Value[] RaftTokensGrad(Inputs inputs, long n, long h, long w, long c, long raftSize) =>
+        inputs.Builder.Ops(
+            nameof(Ops.RaftTokensGrad), [inputs.Next(n, w, c / raftSize, raftSize * h), inputs.Next(n, h, w, c), inputs.Next(c)], 3,
+            new() { ["raft_size"] = raftSize, ["epsilon"] = 1e-5f }, AttentionOp.Domain);
+
+    private static Value RaftResidual(Inputs inputs, long n, long h, long w, long c, long raftSize, bool keeps) =>
+        inputs.Builder.Op(
+            nameof(Ops.RaftResidual),
+            [
+                inputs.Next(n, h, w, c), inputs.Next(n, w, c / raftSize, raftSize * h), inputs.Next(raftSize * h),
+                keeps ? inputs.Next(n) : inputs.Next(),
+            ],
+            new() { ["raft_size"] = raftSize }, AttentionOp.Domain);
+
+    private static Value[] RaftResidualGrad(Inputs inputs, long n, long h, long w, long c, long raftSize, bool keeps) =>
+        inputs.Builder.Ops(
+            nameof(Ops.RaftResidualGrad), [inputs.Next(n, h, w, c), keeps ? inputs.Next(n) : inputs.Next()], 2,
+            new() { ["raft_size"] = raftSize }, AttentionOp.Domain);
 
     private static Value[] BatchNorm(Inputs inputs, params long[] dims) =>
         inputs.Builder.Ops(

@@ -47,7 +47,12 @@ internal sealed class ModelRun : IDisposable
         try
         {
             if (provider == Provider.Cuda)
-                options.AppendExecutionProvider_CUDA();
+            {
+                using var cuda = new OrtCUDAProviderOptions();
+                // Kernels and definitions are compared in full float32.
+                cuda.UpdateOptions(new() { ["use_tf32"] = "0" });
+                options.AppendExecutionProvider_CUDA(cuda);
+            }
             if (withKernels)
                 KernelLibrary.Register(options, cuda: provider == Provider.Cuda);
             return new(new InferenceSession(path, options), shapes);

@@ -14,6 +14,7 @@ public class ModelDescriptionTests
     [InlineData("mobilenetv2", 3_504_872, 0.301)]
     [InlineData("mobilenetv2_ela_s", 3_803_240, 0.308)]
     [InlineData("mobilenetv2_ela_l", 3_916_904, 0.311)]
+    [InlineData("resnet50_ela_l", 26_433_064, 4.115)]
     [InlineData("biformer_tiny", 13_140_000, 2.216)]
     public void Parameters_and_multiplications_are_the_published_ones(string architecture, long parameters, double gigaMacs)
     {

@@ -9,8 +9,8 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 namespace Microsoft.ML.Attention.Onnx.Training;
 
 /// <summary>
-/// Runs a training graph step by step. Parameters and the optimiser's state stay where the session runs, in two sets that change places
-/// with each step. A step allocates nothing but what ONNX Runtime does. Not for several threads at once.
+/// Runs a training graph batch by batch. Parameters and the optimiser's state stay where the session runs, in two sets that change places
+/// with each step. A step allocates next to nothing but what ONNX Runtime does. Not for several threads at once.
 /// </summary>
 public sealed class Trainer : IDisposable
 {
@@ -18,15 +18,14 @@ public sealed class Trainer : IDisposable
     private readonly int? _cudaDevice;
     private readonly long _seed;
     private readonly LossScale? _lossScale;
-    private readonly InferenceSession _session;
-    private readonly RunOptions _runOptions = new();
+    private readonly StepSession _step;
+    private readonly StepSession? _update;
     private readonly Dictionary<string, OrtValue> _inputs = [];
     private readonly Dictionary<string, OrtValue> _scalars = [];
     private readonly OrtAllocator? _deviceAllocator;
     private readonly OrtAllocator? _inputAllocator;
-    private readonly OrtValue[][] _sets;
-    private readonly OrtIoBinding?[,] _bindings;
-    private int _current;
+    private readonly StateVectors _state;
+    private readonly StateVectors _sums;
 
     /// <summary>Starts from the weights of the model.</summary>
     /// <param name="graph">The training graph.</param>
@@ -37,32 +36,34 @@ public sealed class Trainer : IDisposable
     {
         ArgumentNullException.ThrowIfNull(graph);
         (_graph, _cudaDevice, _seed) = (graph, cudaDevice, seed);
-        _session = CreateSession(graph, options);
+        using var defaults = options is null ? DefaultOptions(graph.Precision) : null;
+        _step = new(graph.Step, options ?? defaults!);
+        _update = graph.Update is null ? null : new(graph.Update, options ?? defaults!);
         if (cudaDevice is { } device)
         {
             _deviceAllocator = Allocator("Cuda", device, OrtMemType.Default);
             // From page-locked memory the device copies at the full speed of the bus.
             _inputAllocator = Allocator("CudaPinned", device, OrtMemType.CpuOutput);
         }
-        var info = graph.Step.Graph;
-        foreach (var name in info.Inputs.Where(name => !graph.State.Any(state => state.Name == name)))
-            _inputs[name] = Allocate(info.Info(name).Type!.Value, info.Info(name).Shape!.ToArray(), _inputAllocator);
+        _state = new(graph.State, _deviceAllocator);
+        _sums = new(graph.Sums, _deviceAllocator);
+        var vectors = graph.State.Concat(graph.Sums).SelectMany(vector => new[] { vector.Name, vector.Next }).ToHashSet();
+        foreach (var part in new[] { graph.Step.Graph, graph.Update?.Graph }.OfType<Graph>())
+        {
+            foreach (var name in part.Inputs.Where(name => !vectors.Contains(name) && !_inputs.ContainsKey(name)))
+                _inputs[name] = Allocate(part.Info(name).Type!.Value, part.Info(name).Shape!.ToArray(), _inputAllocator);
+            foreach (var name in part.Outputs.Where(name => !vectors.Contains(name)))
+                _scalars[name] = Allocate(TensorElementType.Float, [], allocator: null);
+        }
         if (_inputs.ContainsKey(TrainingGraph.LossScaleInput))
             _lossScale = new();
-        foreach (var name in info.Outputs.Where(name => !graph.State.Any(state => state.Name + TrainingGraph.NextSuffix == name)))
-            _scalars[name] = Allocate(TensorElementType.Float, []);
-        // The first set holds the initial state in host memory. On the CPU it is used again, on a device two sets of its own follow it.
-        _sets = new OrtValue[cudaDevice is null ? 2 : 3][];
-        for (var i = 0; i < _sets.Length; i++)
-            _sets[i] = [.. graph.State.Select(state =>
-                Allocate(TensorElementType.Float, [state.Initial.Length], i == 0 ? null : _deviceAllocator))];
-        _bindings = new OrtIoBinding?[_sets.Length, _sets.Length];
-        for (var i = 0; i < graph.State.Count; i++)
-            graph.State[i].Initial.CopyTo(_sets[0][i].GetTensorMutableDataAsSpan<float>());
     }
 
-    /// <summary>The number of steps so far.</summary>
-    public long StepCount { get; private set; }
+    /// <summary>The number of batches so far: as many as steps, but for <see cref="TrainingOptions.AccumulationSteps"/>.</summary>
+    public long BatchCount { get; private set; }
+
+    /// <summary>The number of steps, which are updates of the parameters, so far.</summary>
+    public long StepCount => BatchCount / _graph.AccumulationSteps;
 
     /// <summary>
     /// The number of steps whose gradients were not finite and which therefore left the parameters as they were. Counted with
@@ -82,35 +83,33 @@ public sealed class Trainer : IDisposable
             : throw new ArgumentException($"The training graph has no input '{name}'; it has {string.Join(", ", _graph.BatchInputs)}.",
                 nameof(name));
 
-    /// <summary>Trains on what the inputs hold.</summary>
+    /// <summary>
+    /// Trains on what the inputs hold. With <see cref="TrainingOptions.AccumulationSteps"/> calls before the last of a step add up
+    /// gradients only.
+    /// </summary>
     /// <param name="learningRate">The learning rate of this step.</param>
-    /// <returns>The loss, with the parameters as they were before the step.</returns>
+    /// <returns>The loss of the batch, with the parameters as they were before.</returns>
     /// <exception cref="InvalidOperationException">Gradients overflow in float16 however little the loss is scaled.</exception>
     public float Step(float learningRate)
     {
-        StepCount++;
+        BatchCount++;
+        var isStep = BatchCount % _graph.AccumulationSteps == 0;
         if (_inputs.TryGetValue(TrainingGraph.StepInput, out var numbers))
             _graph.Optimizer.Prepare(StepCount - SkippedStepCount, learningRate, numbers.GetTensorMutableDataAsSpan<float>());
         if (_inputs.TryGetValue(TrainingGraph.LossScaleInput, out var lossScale))
             lossScale.GetTensorMutableDataAsSpan<float>()[0] = LossScale;
         if (_inputs.TryGetValue(TrainingGraph.NoiseInput, out var noise))
-            Noise.Fill(noise.GetTensorMutableDataAsSpan<float>(), _seed, StepCount);
-        var next = _current + 1 < _sets.Length ? _current + 1 : _sets.Length - 2;
-        var binding = _bindings[_current, next] ??= Bind(_sets[_current], _sets[next]);
-        if (_cudaDevice is not null)
-            BindInputs(binding);
-        _session.RunWithBinding(_runOptions, binding);
-        _current = next;
-        if (_scalars.ContainsKey(TrainingGraph.GradientScaleOutput))
+            Noise.Fill(noise.GetTensorMutableDataAsSpan<float>(), _seed, BatchCount);
+        _step.Run(_inputs, _scalars, _state, _sums, _cudaDevice is not null);
+        if (isStep)
         {
-            var skipped = float.IsNaN(Metric(TrainingGraph.GradientScaleOutput));
-            SkippedStepCount += skipped ? 1 : 0;
-            _lossScale?.Update(skipped);
+            _update?.Run(_inputs, _scalars, _state, _sums, _cudaDevice is not null);
+            Adapt();
         }
         return Metric(TrainingGraph.LossOutput);
     }
 
-    /// <summary>A metric of the last step, by its name in <see cref="TrainingGraph.Metrics"/>.</summary>
+    /// <summary>A metric of the last batch, by its name in <see cref="TrainingGraph.Metrics"/>.</summary>
     public float Metric(string name) => _scalars[name].GetTensorDataAsSpan<float>()[0];
 
     /// <summary>The model with the parameters and running statistics of now.</summary>
@@ -144,10 +143,12 @@ public sealed class Trainer : IDisposable
         }
     }
 
-    /// <summary>Writes parameters, moments, running statistics and the number of steps to a safetensors file.</summary>
+    /// <summary>
+    /// Writes parameters, moments, running statistics, sums of gradients and the number of batches to a safetensors file.
+    /// </summary>
     public void SaveState(string path) => SafetensorsFile.Write(path, ReadState(), new Dictionary<string, string>
     {
-        ["step"] = StepCount.ToString(CultureInfo.InvariantCulture),
+        ["batches"] = BatchCount.ToString(CultureInfo.InvariantCulture),
         ["skipped"] = SkippedStepCount.ToString(CultureInfo.InvariantCulture),
         ["loss_scale"] = LossScale.ToString(CultureInfo.InvariantCulture),
         ["good_steps"] = (_lossScale?.GoodSteps ?? 0).ToString(CultureInfo.InvariantCulture),
@@ -159,26 +160,25 @@ public sealed class Trainer : IDisposable
     {
         using var file = SafetensorsFile.Open(path);
         var tensors = file.ReadAll();
-        var (stepCount, skippedCount) = (Number<long>("step"), Number<long>("skipped"));
-        for (var i = 0; i < _graph.State.Count; i++)
+        var (batchCount, skippedCount) = (Number<long>("batches"), Number<long>("skipped"));
+        foreach (var vectors in new[] { _state, _sums })
         {
-            var (name, initial) = _graph.State[i];
-            if (!tensors.TryGetValue(name, out var tensor) || tensor.ElementCount != initial.Length)
-            {
-                throw new InvalidDataException(
-                    $"'{path}' does not fit this training: '{name}' is {tensor?.Shape.ToString() ?? "missing"}, not [{initial.Length}].");
-            }
-            tensor.AsSpan<float>().CopyTo(_sets[0][i].GetTensorMutableDataAsSpan<float>());
+            for (var i = 0; i < vectors.Vectors.Count; i++)
+                vectors.Start(i, Elements(vectors.Vectors[i]));
+            vectors.Restart();
         }
-        (StepCount, SkippedStepCount, _current) = (stepCount, skippedCount, 0);
+        (BatchCount, SkippedStepCount) = (batchCount, skippedCount);
         if (_lossScale is not null)
             (_lossScale.Value, _lossScale.GoodSteps) = (Number<float>("loss_scale"), Number<long>("good_steps"));
-        // On a device the host's set was copied when it was bound.
-        if (_cudaDevice is not null && _bindings[0, 1] is { } stale)
-        {
-            stale.Dispose();
-            _bindings[0, 1] = null;
-        }
+        // On a device the first set was copied when it was bound.
+        _step.Unbind();
+        _update?.Unbind();
+
+        ReadOnlySpan<float> Elements(StateVector vector) =>
+            tensors.TryGetValue(vector.Name, out var tensor) && tensor.ElementCount == vector.Initial.Length
+                ? tensor.AsSpan<float>()
+                : throw new InvalidDataException($"'{path}' does not fit this training: '{vector.Name}' is "
+                    + $"{tensor?.Shape.ToString() ?? "missing"}, not [{vector.Initial.Length}].");
 
         T Number<T>(string name)
             where T : INumber<T> =>
@@ -190,85 +190,74 @@ public sealed class Trainer : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
-        foreach (var binding in _bindings)
-            binding?.Dispose();
-        foreach (var value in _sets.SelectMany(set => set).Concat(_inputs.Values).Concat(_scalars.Values))
+        foreach (var value in _inputs.Values.Concat(_scalars.Values))
             value.Dispose();
+        _state.Dispose();
+        _sums.Dispose();
         _deviceAllocator?.Dispose();
         _inputAllocator?.Dispose();
-        _runOptions.Dispose();
-        _session.Dispose();
+        _update?.Dispose();
+        _step.Dispose();
     }
 
-    private static InferenceSession CreateSession(TrainingGraph graph, SessionOptions? options)
+    private void Adapt()
     {
-        if (options is not null)
-            return new(graph.Step.ToBytes(), options);
-        using var defaults = new SessionOptions();
+        if (!_scalars.ContainsKey(TrainingGraph.GradientScaleOutput))
+            return;
+        var skipped = float.IsNaN(Metric(TrainingGraph.GradientScaleOutput));
+        SkippedStepCount += skipped ? 1 : 0;
+        _lossScale?.Update(skipped);
+    }
+
+    private static SessionOptions DefaultOptions(TrainingPrecision precision)
+    {
+        var options = new SessionOptions();
         // The kernels for the CPU are of float32; in half precision ONNX Runtime runs the operators' bodies.
-        if (graph.Precision == TrainingPrecision.Float32)
-            KernelLibrary.Register(defaults);
-        return new(graph.Step.ToBytes(), defaults);
+        if (precision == TrainingPrecision.Float32)
+            KernelLibrary.Register(options);
+        return options;
     }
 
     private OrtAllocator Allocator(string name, int device, OrtMemType type)
     {
         using var memory = new OrtMemoryInfo(name, OrtAllocatorType.DeviceAllocator, device, type);
-        return new(_session, memory);
-    }
-
-    private OrtIoBinding Bind(OrtValue[] from, OrtValue[] to)
-    {
-        var binding = _session.CreateIoBinding();
-        BindInputs(binding);
-        foreach (var (name, value) in _scalars)
-            binding.BindOutput(name, value);
-        for (var i = 0; i < from.Length; i++)
-        {
-            binding.BindInput(_graph.State[i].Name, from[i]);
-            binding.BindOutput(_graph.State[i].Name + TrainingGraph.NextSuffix, to[i]);
-        }
-        return binding;
-    }
-
-    // Binding copies to the device.
-    private void BindInputs(OrtIoBinding binding)
-    {
-        foreach (var (name, value) in _inputs)
-            binding.BindInput(name, value);
+        return new(_step.Session, memory);
     }
 
     private Dictionary<string, Tensor> ReadState()
     {
-        var values = _cudaDevice is { } device && _current > 0 ? CopyToHost(device, _sets[_current]) : _sets[_current];
         var tensors = new Dictionary<string, Tensor>();
-        for (var i = 0; i < values.Length; i++)
-            tensors[_graph.State[i].Name] = Tensor.Create(values[i].GetTensorDataAsSpan<float>(), _graph.State[i].Initial.Length);
-        if (values != _sets[_current])
-            Array.ForEach(values, value => value.Dispose());
+        foreach (var vectors in new[] { _state, _sums }.Where(vectors => vectors.Vectors.Count > 0))
+        {
+            var values = _cudaDevice is { } device && vectors.Index > 0 ? CopyToHost(device, vectors) : vectors.Current;
+            for (var i = 0; i < values.Length; i++)
+                tensors[vectors.Vectors[i].Name] = Tensor.Create(values[i].GetTensorDataAsSpan<float>(), vectors.Vectors[i].Initial.Length);
+            if (values != vectors.Current)
+                Array.ForEach(values, value => value.Dispose());
+        }
         return tensors;
     }
 
     // ONNX Runtime copies between devices where a session needs it; a graph of identities needs nothing else.
-    private OrtValue[] CopyToHost(int device, OrtValue[] values)
+    private static OrtValue[] CopyToHost(int device, StateVectors vectors)
     {
         var builder = new GraphBuilder("copy");
-        foreach (var state in _graph.State)
-            builder.Output(state.Name + TrainingGraph.NextSuffix,
-                builder.Input(state.Name, TensorElementType.Float, [state.Initial.Length]));
+        foreach (var vector in vectors.Vectors)
+            builder.Output(vector.Next, builder.Input(vector.Name, TensorElementType.Float, [vector.Initial.Length]));
         using var options = SessionOptions.MakeSessionOptionWithCudaProvider(device);
         using var session = new InferenceSession(builder.ToModel().ToBytes(), options);
         using var binding = session.CreateIoBinding();
-        var copies = Array.ConvertAll(_graph.State.ToArray(), state => Allocate(TensorElementType.Float, [state.Initial.Length]));
+        using var runOptions = new RunOptions();
+        var copies = Array.ConvertAll(vectors.Vectors.ToArray(), vector => StateVectors.Allocate(vector));
         for (var i = 0; i < copies.Length; i++)
         {
-            binding.BindInput(_graph.State[i].Name, values[i]);
-            binding.BindOutput(_graph.State[i].Name + TrainingGraph.NextSuffix, copies[i]);
+            binding.BindInput(vectors.Vectors[i].Name, vectors.Current[i]);
+            binding.BindOutput(vectors.Vectors[i].Next, copies[i]);
         }
-        session.RunWithBinding(_runOptions, binding);
+        session.RunWithBinding(runOptions, binding);
         return copies;
     }
 
-    private static OrtValue Allocate(TensorElementType type, long[] dims, OrtAllocator? allocator = null) =>
+    private static OrtValue Allocate(TensorElementType type, long[] dims, OrtAllocator? allocator) =>
         OrtValue.CreateAllocatedTensorValue(allocator ?? OrtAllocator.DefaultInstance, type, dims);
 }

@@ -38,6 +38,12 @@ public sealed record TrainingOptions
     /// <summary>What the model is computed in.</summary>
     public TrainingPrecision Precision { get; init; }
 
+    /// <summary>
+    /// The number of batches whose gradients are averaged for one update of the parameters, at least 1: what k batches of b examples make
+    /// is what one of k * b would, up to rounding, if the loss is a mean. Batch normalisations see each batch by itself.
+    /// </summary>
+    public int AccumulationSteps { get; init; } = 1;
+
     /// <summary>Whether batch normalisations go on using the running statistics of the model instead of those of each batch.</summary>
     public bool FreezeBatchNormalization { get; init; }
 
@@ -46,8 +52,9 @@ public sealed record TrainingOptions
 }
 
 /// <summary>
-/// Forward pass, loss, backward pass and the update of the parameters as one graph. Parameters, moments and running statistics are flat
-/// vectors: inputs of the graph, of which it computes the next ones.
+/// Forward pass, loss, backward pass and the update of the parameters as one graph, or as two if the gradients of several batches are
+/// added up in between. Parameters, moments and running statistics are flat vectors: inputs of the graph, of which it computes the next
+/// ones.
 /// </summary>
 public sealed class TrainingGraph
 {
@@ -58,10 +65,12 @@ public sealed class TrainingGraph
     internal const string GradientScaleOutput = "training/gradient_scale";
     internal const string NextSuffix = ".next";
     internal const string StatisticsState = "training/statistics";
-    private const string BatchStatistics = "training/statistics.batch";
+    private const string BatchStatisticsState = "training/statistics.batch";
+    private const string NewStatistics = "training/statistics.new";
 
     private readonly TrainingOptions _options;
     private readonly List<StateVector> _state = [];
+    private readonly List<StateVector> _sums = [];
     private readonly List<ParameterGroup> _groups = [];
     private IReadOnlyList<ParameterSlot> _statistics = [];
 
@@ -72,6 +81,12 @@ public sealed class TrainingGraph
 
     /// <summary>The graph of one step. Its names that begin with <c>training/</c> are for <see cref="Trainer"/>.</summary>
     public OnnxModel Step { get; private set; } = null!;
+
+    /// <summary>
+    /// With <see cref="TrainingOptions.AccumulationSteps"/> the graph that updates the parameters, while <see cref="Step"/> adds up the
+    /// gradients; else null.
+    /// </summary>
+    public OnnxModel? Update { get; private set; }
 
     /// <summary>The inputs to fill for each step: those of the model and of the loss.</summary>
     public IReadOnlyList<string> BatchInputs { get; private set; } = [];
@@ -86,7 +101,13 @@ public sealed class TrainingGraph
 
     internal TrainingPrecision Precision => _options.Precision;
 
+    internal int AccumulationSteps => _options.AccumulationSteps;
+
+    /// <summary>What changes with each step.</summary>
     internal IReadOnlyList<StateVector> State => _state;
+
+    /// <summary>What changes with each batch, if several make up a step: sums of gradients and running statistics.</summary>
+    internal IReadOnlyList<StateVector> Sums => _sums;
 
     internal IReadOnlyList<ParameterGroup> Groups => _groups;
 
@@ -100,7 +121,7 @@ public sealed class TrainingGraph
     /// <param name="sizes">The sizes by symbol, such as N for the size of a batch.</param>
     /// <param name="loss">Adds the loss.</param>
     /// <param name="options">The optimiser and what is trained.</param>
-    /// <exception cref="ArgumentException">A size is missing, or nothing is trainable.</exception>
+    /// <exception cref="ArgumentException">A size is missing, nothing is trainable, or an option is out of range.</exception>
     /// <exception cref="NotSupportedException">
     /// There is no gradient rule for an operator between the parameters and the loss, or the model's operator set is too old.
     /// </exception>
@@ -110,7 +131,9 @@ public sealed class TrainingGraph
         ArgumentNullException.ThrowIfNull(forward);
         ArgumentNullException.ThrowIfNull(sizes);
         ArgumentNullException.ThrowIfNull(loss);
-        var training = new TrainingGraph(forward, options ?? new());
+        options ??= new();
+        ArgumentOutOfRangeException.ThrowIfLessThan(options.AccumulationSteps, 1);
+        var training = new TrainingGraph(forward, options);
         var graph = forward.Graph.Clone();
         OpsetUpgrade.Apply(graph, forward.Opsets.GetValueOrDefault("", OnnxModel.DefaultOpset));
         Fix(graph, sizes, forward.Functions);
@@ -172,12 +195,21 @@ public sealed class TrainingGraph
             return;
         _statistics = ParameterGroup.Slot(renamed.Select(entry => (entry.Name, entry.Tensor)));
         AddState(graph, StatisticsState, Flat(graph, _statistics));
-        Cut(graph, StatisticsState, _statistics);
+        if (AccumulationSteps == 1)
+        {
+            Cut(graph, StatisticsState, _statistics);
+        }
+        else
+        {
+            _sums.Add(new(BatchStatisticsState, Flat(graph, _statistics)));
+            AddInput(graph, _sums[^1]);
+            Cut(graph, BatchStatisticsState, _statistics);
+        }
         graph.Nodes.Add(new()
         {
             OpType = "Concat",
             Inputs = [.. renamed.Select(entry => entry.Next)],
-            Outputs = [BatchStatistics],
+            Outputs = [NewStatistics],
             Attributes = new() { ["axis"] = 0 },
         });
     }
@@ -297,17 +329,58 @@ public sealed class TrainingGraph
             loss, _groups.SelectMany(group => group.Slots, (group, slot) => group.ValueOf(slot)), lossScale);
         using var scope = builder.Scope("update");
         var flat = _groups.Select(group => FlatGradient(builder, group, gradients)).ToArray();
-        var scale = GradientScale(flat, lossScale);
-        if (scale is not null)
-            builder.Output(GradientScaleOutput, scale);
-        var step = builder.Input(StepInput, TensorElementType.Float, [3]);
-        for (var i = 0; i < _groups.Count; i++)
-            Update(builder, i, flat[i], scale, step);
-        if (_statistics.Count > 0)
-            builder.Output(StatisticsState + NextSuffix, Unless(scale, builder[StatisticsState], builder[BatchStatistics]));
+        if (AccumulationSteps == 1)
+            AddUpdate(builder, flat, lossScale);
+        else
+            Accumulate(builder, flat);
         GraphSimplifier.RemoveUnused(graph);
         GraphSimplifier.NameOutputs(graph);
         Step = builder.ToModel();
+    }
+
+    private void AddUpdate(GraphBuilder builder, Value[] gradients, Value? lossScale)
+    {
+        var update = new ParameterUpdate(builder, _options.Optimizer, _groups);
+        var scale = update.GradientScale(gradients, lossScale, AccumulationSteps);
+        if (scale is not null)
+            builder.Output(GradientScaleOutput, scale);
+        update.Add(gradients, builder.Input(StepInput, TensorElementType.Float, [3]), scale);
+        if (_statistics.Count == 0)
+            return;
+        var statistics = ParameterUpdate.Unless(
+            scale, builder[StatisticsState], builder[AccumulationSteps == 1 ? NewStatistics : BatchStatisticsState]);
+        builder.Output(StatisticsState + NextSuffix, statistics);
+        if (AccumulationSteps > 1)
+            builder.Output(BatchStatisticsState + NextSuffix, statistics);
+    }
+
+    /// <summary>Adds the gradients to sums, and makes a graph of its own that updates the parameters and sets the sums to zero.</summary>
+    private void Accumulate(GraphBuilder builder, Value[] gradients)
+    {
+        var update = new GraphBuilder("update");
+        foreach (var state in _state)
+            update.Input(state.Name, TensorElementType.Float, [state.Initial.Length]);
+        if (_statistics.Count > 0)
+        {
+            update.Input(BatchStatisticsState, TensorElementType.Float, [_sums[0].Initial.Length]);
+            builder.Output(BatchStatisticsState + NextSuffix, builder[NewStatistics]);
+        }
+        var sums = new Value[gradients.Length];
+        for (var i = 0; i < sums.Length; i++)
+        {
+            var vector = new StateVector($"training/gradient.{i}", new float[_groups[i].Count]);
+            _sums.Add(vector);
+            builder.Output(vector.Next, builder.Input(vector.Name, TensorElementType.Float, [_groups[i].Count]) + gradients[i]);
+            sums[i] = update.Input(vector.Name, TensorElementType.Float, [_groups[i].Count]);
+            update.Output(vector.Next, update.Scalar(0, sums[i]).Expand(update.Int64(_groups[i].Count)));
+        }
+        AddUpdate(update, sums,
+            _options.Precision == TrainingPrecision.Mixed ? update.Input(LossScaleInput, TensorElementType.Float, []) : null);
+        GraphSimplifier.NameOutputs(update.Graph);
+        Update = update.ToModel();
+        // Moments and averages are of the update alone.
+        var used = builder.Graph.Nodes.SelectMany(node => node.Inputs).ToHashSet(StringComparer.Ordinal);
+        builder.Graph.Inputs.RemoveAll(input => input.StartsWith("training/", StringComparison.Ordinal) && !used.Contains(input));
     }
 
     private static Value FlatGradient(GraphBuilder builder, ParameterGroup group, Dictionary<string, Value> gradients) =>
@@ -316,60 +389,22 @@ public sealed class TrainingGraph
             : builder.Scalar(0, builder[group.ValueOf(slot)]).Expand(builder.Int64(1, slot.Count)))])
             .ReshapeTo(group.Count).CastTo(TensorElementType.Float);
 
-    private void Update(GraphBuilder builder, int index, Value gradient, Value? scale, Value step)
-    {
-        var optimizer = _options.Optimizer;
-        string[] names = [WeightsOf(index), .. optimizer.Moments.Select(moment => MomentOf(index, moment))];
-        var state = Array.ConvertAll(names, name => builder[name]);
-        var next = optimizer.Update(state[0], gradient, state[1..], scale, step, _groups[index]);
-        for (var i = 0; i < names.Length; i++)
-            builder.Output(names[i] + NextSuffix, next[i]);
-        if (optimizer.AverageDecay is { } decay)
-        {
-            var average = builder[AverageOf(index)];
-            builder.Output(AverageOf(index) + NextSuffix, Unless(scale, average, average + ((next[0] - average) * (1 - (double)decay))));
-        }
-    }
-
-    /// <summary>
-    /// What the gradients are to be multiplied by: takes the scale of the loss back and limits the norm as
-    /// torch.nn.utils.clip_grad_norm_ does. NaN where a gradient is not finite. Null for 1.
-    /// </summary>
-    private Value? GradientScale(Value[] gradients, Value? lossScale)
-    {
-        if (_options.Optimizer.ClipNorm is null && lossScale is null)
-            return null;
-        var squares = gradients.Select(gradient => gradient.Reduce("ReduceSumSquare", [0], keepDims: false))
-            .Aggregate((sum, part) => sum + part);
-        var builder = squares.Builder;
-        var scale = builder.Scalar(1, squares);
-        if (_options.Optimizer.ClipNorm is { } limit)
-        {
-            var norm = squares.Apply("Sqrt");
-            if (lossScale is not null)
-                norm /= lossScale;
-            scale = builder.Op("Min", [limit / (norm + 1e-6), scale]);
-        }
-        if (lossScale is not null)
-            scale /= lossScale;
-        // Adds 0 to a finite scale; infinity less infinity is NaN.
-        return scale + (squares - squares);
-    }
-
-    private static Value Unless(Value? scale, Value old, Value next) =>
-        scale is null ? next : scale.Apply("IsNaN").Where(old, next);
-
     internal static string WeightsOf(int group) => $"training/weights.{group}";
 
     internal static string AverageOf(int group) => $"training/average.{group}";
 
-    private static string MomentOf(int group, string moment) => $"training/{moment}.{group}";
+    internal static string MomentOf(int group, string moment) => $"training/{moment}.{group}";
 
     private void AddState(Graph graph, string name, float[] initial)
     {
         _state.Add(new(name, initial));
-        graph.Inputs.Add(name);
-        graph.Values[name] = new(TensorElementType.Float, [initial.Length]);
+        AddInput(graph, _state[^1]);
+    }
+
+    private static void AddInput(Graph graph, StateVector vector)
+    {
+        graph.Inputs.Add(vector.Name);
+        graph.Values[vector.Name] = new(TensorElementType.Float, [vector.Initial.Length]);
     }
 
     private static float[] Flat(Graph graph, IReadOnlyList<ParameterSlot> slots)
@@ -425,4 +460,8 @@ public sealed class TrainingGraph
 /// <summary>A vector that training carries from step to step.</summary>
 /// <param name="Name">The name of the graph's input; the output has <see cref="TrainingGraph.NextSuffix"/> appended.</param>
 /// <param name="Initial">Its elements before the first step.</param>
-internal sealed record StateVector(string Name, float[] Initial);
+internal sealed record StateVector(string Name, float[] Initial)
+{
+    /// <summary>The name of the graph's output.</summary>
+    public string Next => Name + TrainingGraph.NextSuffix;
+}

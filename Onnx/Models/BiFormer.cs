@@ -349,18 +349,11 @@ public static class BiFormer
     internal static Value FullAttention(Value map, Parameters parameters, FullAttention options)
     {
         var width = map.Shape[3].Value;
-        var headWidth = width / options.HeadCount;
-        var scale = options.Scale ?? Math.Pow(headWidth, -0.5);
-        var projected = map.Linear(parameters["qkv"], 3 * width, options.QueryKeyValueBias).Split(3, width, width, width);
-        var (query, key, value) = (Heads(projected[0]), Heads(projected[1]), Heads(projected[2]));
-        var scores = (query.Transpose(0, 2, 1, 3) * scale).MatMul(key.Transpose(0, 2, 3, 1));
-        var attended = scores.Softmax().MatMul(value.Transpose(0, 2, 1, 3)).Transpose(0, 2, 1, 3).ReshapeLike(map);
+        var packed = map.Linear(parameters["qkv"], 3 * width, options.QueryKeyValueBias).Reshape(0, -1, 3 * width);
+        var attended = MultiHeadSelfAttention.Apply(packed, options.HeadCount, scale: options.Scale).ReshapeLike(map);
         if (options.LePEKernel > 0)
             attended += map.ToChannelsFirst().DepthwiseConv2d(parameters["lepe"], options.LePEKernel).ToChannelsLast();
         return attended.Linear(parameters["proj"], width);
-
-        // [N, positions, heads, width of one head]
-        Value Heads(Value value) => value.Reshape(0, -1, options.HeadCount, headWidth);
     }
 
     /// <summary>Attention of every position to every other: [N, C, H, W] to the same. The positional convolution sees the values.</summary>

@@ -11,6 +11,8 @@ public static class ImageClassifiers
             .Concat(MobileNetV2.Variants.Select(Entry))
             .Concat(ResNet.Variants.Select(Entry))
             .Concat(RaftMlp.Variants.Select(Entry))
+            .Concat(Tnt.Variants.Select(Entry))
+            .Concat(PyramidTnt.Variants.Select(Entry))
             .ToFrozenDictionary(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>A variant by its name.</summary>

@@ -22,6 +22,30 @@ internal static class Layers
         return bias ? product + parameters.Get("bias", initialization ?? Initialization.Zeros, width) : product;
     }
 
+    /// <summary>Several linear maps of the same value as one product, whose last axis has their results one after another.</summary>
+    public static Value JoinedLinear(this Value value, bool bias, params ReadOnlySpan<(Parameters Parameters, long Width)> maps)
+    {
+        var builder = value.Builder;
+        var inputs = value.Shape[-1].Value;
+        long total = 0, unit = 0;
+        foreach (var (_, width) in maps)
+            (total, unit) = (total + width, GreatestCommonDivisor(unit, width));
+        var weights = new Value[maps.Length];
+        var biases = new Value[bias ? maps.Length : 0];
+        for (var i = 0; i < maps.Length; i++)
+        {
+            var (parameters, width) = maps[i];
+            // Joined as few long rows: ONNX Runtime's CUDA kernels make a table with an entry for each position of the axis.
+            weights[i] = parameters.Get("weight", Initialization.TruncatedNormal(), width, inputs).Reshape(width / unit, unit * inputs);
+            if (bias)
+                biases[i] = parameters.Get("bias", Initialization.Zeros, width);
+        }
+        var product = value.MatMul(builder.Concat(0, weights).Reshape(total, inputs).Transpose(1, 0));
+        return bias ? product + builder.Concat(0, biases) : product;
+
+        static long GreatestCommonDivisor(long a, long b) => a == 0 ? b : GreatestCommonDivisor(b % a, a);
+    }
+
     /// <summary>Convolution of [N, C, H, W]; <c>weight</c> [channels, C / group, kernel, kernel], <c>bias</c> [channels].</summary>
     public static Value Conv2d(
         this Value value, Parameters parameters, long channels, long kernel,

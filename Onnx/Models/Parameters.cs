@@ -16,17 +16,18 @@ internal sealed class Parameters
     private readonly Dictionary<string, Value> _values;
     private readonly List<string> _missing;
     private readonly List<string> _wrongShapes;
+    private readonly HashSet<string> _ignored;
 
     public Parameters(GraphBuilder builder, WeightSource source)
     {
         (_builder, _source, _segment, _prefix) = (builder, source, "", "");
-        (_values, _missing, _wrongShapes) = (new(StringComparer.Ordinal), [], []);
+        (_values, _missing, _wrongShapes, _ignored) = (new(StringComparer.Ordinal), [], [], new(StringComparer.Ordinal));
     }
 
     private Parameters(Parameters parent, string segment)
     {
         (_builder, _source, _segment, _prefix) = (parent._builder, parent._source, segment, parent._prefix + segment + ".");
-        (_values, _missing, _wrongShapes) = (parent._values, parent._missing, parent._wrongShapes);
+        (_values, _missing, _wrongShapes, _ignored) = (parent._values, parent._missing, parent._wrongShapes, parent._ignored);
     }
 
     /// <summary>The parameters of a module inside this one.</summary>
@@ -55,11 +56,14 @@ internal sealed class Parameters
         return _values[name] = _builder.Initializer(name, Initialization.Zeros.Draw(0, name, expected));
     }
 
+    /// <summary>Accepts a tensor that official checkpoints hold and nothing reads.</summary>
+    public void Ignore(string name) => _ignored.Add(_prefix + name);
+
     /// <summary>Ends the construction.</summary>
     /// <exception cref="InvalidDataException">The source lacks parameters, or has them in other shapes, or has others.</exception>
     public void ThrowIfUnfit()
     {
-        var surplus = _source.Names.Where(name => !_values.ContainsKey(name)).ToArray();
+        var surplus = _source.Names.Where(name => !_values.ContainsKey(name) && !_ignored.Contains(name)).ToArray();
         if (_missing.Count + _wrongShapes.Count + surplus.Length == 0)
             return;
         var message = new StringBuilder($"The model does not fit {_source.Description}.");

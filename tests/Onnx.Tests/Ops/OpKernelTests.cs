@@ -108,6 +108,29 @@ public class OpKernelTests
         ["GlobalDynamicConvolution of odd sizes and many filters"] = inputs => [Dynamic(inputs, 1, 13, 17, 19, 15)],
         ["GlobalDynamicConvolution of one filter"] = inputs => [Dynamic(inputs, 1, 1, 1, 3, 1)],
         ["GlobalDynamicConvolution of several tiles"] = inputs => [Dynamic(inputs, 2, 300, 9, 31, 290)],
+        ["MultiHeadAttention"] = inputs => Attention(inputs, new(2, 17, 19, 3, 8, 12)),
+        ["MultiHeadAttention of a single query"] = inputs => Attention(inputs, new(3, 1, 5, 2, 5, 3), 2, 1, 5),
+        ["MultiHeadAttention of long sequences"] = inputs => Attention(inputs, new(1, 197, 150, 2, 64, 40), 1, 2, 197, 150),
+        ["MultiHeadAttention of wide heads"] = inputs => Attention(inputs, new(1, 37, 65, 2, 72, 96), 37, 1),
+        ["MultiHeadAttention of many heads"] = inputs => Attention(inputs, new(1, 20, 8, 32, 16, 16)),
+        ["MultiHeadAttention under a mask"] = inputs => Masked(inputs, new(2, 9, 33, 2, 6, 10)),
+        ["MultiHeadAttentionGrad"] = inputs => AttentionGrad(inputs, new(2, 17, 19, 3, 8, 12)),
+        ["MultiHeadAttentionGrad of a single query"] = inputs => AttentionGrad(inputs, new(3, 1, 5, 2, 5, 3), 2, 1, 5),
+        ["MultiHeadAttentionGrad of long sequences"] = inputs => AttentionGrad(inputs, new(1, 197, 150, 2, 64, 40), 1, 2, 197, 150),
+        ["MultiHeadAttentionGrad of wide heads"] = inputs => AttentionGrad(inputs, new(1, 37, 65, 2, 72, 96), 37, 1),
+        ["MultiHeadAttentionGrad of a bias of each sequence"] = inputs => AttentionGrad(inputs, new(3, 40, 34, 2, 24, 20), 3, 1, 1, 34),
+        ["MultiHeadAttentionGrad of a bias of each key"] = inputs => AttentionGrad(inputs, new(3, 40, 34, 2, 24, 20), 34),
+        ["MultiHeadAttentionGrad of a bias of all"] = inputs => AttentionGrad(inputs, new(2, 5, 7, 2, 4, 4), 1),
+        ["MultiHeadSelfAttention of short sequences"] = inputs => SelfAttention(inputs, 50, 16, 4, 6),
+        ["MultiHeadSelfAttention of shorter ones"] = inputs => SelfAttention(inputs, 9, 4, 3, 8),
+        ["MultiHeadSelfAttention of an odd width"] = inputs => SelfAttention(inputs, 7, 17, 2, 5),
+        ["MultiHeadSelfAttention of long sequences"] = inputs => SelfAttention(inputs, 2, 197, 3, 64),
+        ["MultiHeadSelfAttention with a bias"] = inputs => SelfAttention(inputs, 2, 36, 3, 20, 1, 3, 36, 36),
+        ["MultiHeadSelfAttentionGrad of short sequences"] = inputs => SelfAttentionGrad(inputs, 50, 16, 4, 6),
+        ["MultiHeadSelfAttentionGrad of shorter ones"] = inputs => SelfAttentionGrad(inputs, 9, 4, 3, 8),
+        ["MultiHeadSelfAttentionGrad of an odd width"] = inputs => SelfAttentionGrad(inputs, 7, 17, 2, 5, 2, 17, 17),
+        ["MultiHeadSelfAttentionGrad of long sequences"] = inputs => SelfAttentionGrad(inputs, 2, 197, 3, 64),
+        ["MultiHeadSelfAttentionGrad with a bias"] = inputs => SelfAttentionGrad(inputs, 5, 36, 3, 20, 1, 3, 36, 36),
         ["BiLevelRoutingAttention"] = inputs => Routed(inputs, 2, 14, 14, 32, 32, 2, 7, 4),
         ["BiLevelRoutingAttention of uneven regions"] = inputs => Routed(inputs, 1, 13, 18, 8, 12, 2, 4, 3),
         ["BiLevelRoutingAttention of a map below the windows"] = inputs => Routed(inputs, 1, 5, 6, 3, 5, 1, 7, 4),
@@ -248,6 +271,51 @@ public class OpKernelTests
         inputs.Builder.Ops(
             nameof(Ops.RaftResidualGrad), [inputs.Next(n, h, w, c), keeps ? inputs.Next(n) : inputs.Next()], 2,
             new() { ["raft_size"] = raftSize }, AttentionOp.Domain);
+    private static Value[] Attention(Inputs inputs, AttentionSizes sizes, params long[] bias) =>
+        Attention(inputs.Builder, sizes.Heads, sizes.Inputs(inputs), inputs.Next(bias));
+
+    // Keys that a query must not see: some with a very low score, some with none at all.
+    private static Value[] Masked(Inputs inputs, AttentionSizes sizes)
+    {
+        var noise = inputs.Next(sizes.Queries, sizes.Keys);
+        var low = inputs.Builder.Op("Greater", [noise, inputs.Builder.Scalar(0.5, noise)]);
+        var none = inputs.Builder.Op("Less", [noise, inputs.Builder.Scalar(-0.7, noise)]);
+        var mask = none.Where(
+            inputs.Builder.Scalar(double.NegativeInfinity, noise),
+            low.Where(inputs.Builder.Scalar(-1e9, noise), inputs.Builder.Scalar(0, noise)));
+        return Attention(inputs.Builder, sizes.Heads, sizes.Inputs(inputs), mask);
+    }
+
+    private static Value[] Attention(GraphBuilder builder, int heads, Value[] inputs, Value bias) => builder.Ops(
+        nameof(MultiHeadAttention), [.. inputs, bias],
+        2, new() { ["num_heads"] = heads, ["scale"] = 0.4f }, AttentionOp.Domain);
+
+    private static Value[] AttentionGrad(Inputs inputs, AttentionSizes sizes, params long[] bias)
+    {
+        var added = inputs.Next(bias);
+        var operands = sizes.Inputs(inputs);
+        var forward = Attention(inputs.Builder, sizes.Heads, operands, added);
+        return inputs.Builder.Ops(
+            nameof(MultiHeadAttentionGrad),
+            [inputs.Next(sizes.Batch, sizes.Queries, sizes.Heads * sizes.ValueWidth), .. operands, added, forward[0], forward[1]],
+            bias.Length == 0 ? 3 : 4, new() { ["num_heads"] = sizes.Heads, ["scale"] = 0.4f }, AttentionOp.Domain);
+    }
+
+    private static Value[] SelfAttention(Inputs inputs, long batch, long length, int heads, long width, params long[] bias) =>
+        SelfAttention(inputs.Next(batch, length, 3 * heads * width), heads, inputs.Next(bias));
+
+    private static Value[] SelfAttention(Value packed, int heads, Value bias) => packed.Builder.Ops(
+        nameof(MultiHeadSelfAttention), [packed, bias], 2, new() { ["num_heads"] = heads, ["scale"] = 0.4f }, AttentionOp.Domain);
+
+    private static Value[] SelfAttentionGrad(Inputs inputs, long batch, long length, int heads, long width, params long[] bias)
+    {
+        var packed = inputs.Next(batch, length, 3 * heads * width);
+        var added = inputs.Next(bias);
+        var forward = SelfAttention(packed, heads, added);
+        return inputs.Builder.Ops(
+            nameof(MultiHeadSelfAttentionGrad), [inputs.Next(batch, length, heads * width), packed, added, forward[0], forward[1]],
+            bias.Length == 0 ? 1 : 2, new() { ["num_heads"] = heads, ["scale"] = 0.4f }, AttentionOp.Domain);
+    }
 
     private static Value[] BatchNorm(Inputs inputs, params long[] dims) =>
         inputs.Builder.Ops(
@@ -317,6 +385,15 @@ public class OpKernelTests
     {
         ["num_heads"] = heads, ["window_count"] = windows, ["top_k"] = topK, ["scale"] = 0.7f,
     };
+
+    private sealed record AttentionSizes(long Batch, long Queries, long Keys, int Heads, long QueryWidth, long ValueWidth)
+    {
+        public Value[] Inputs(Inputs inputs) =>
+        [
+            inputs.Next(Batch, Queries, Heads * QueryWidth), inputs.Next(Batch, Keys, Heads * QueryWidth),
+            inputs.Next(Batch, Keys, Heads * ValueWidth),
+        ];
+    }
 
     /// <summary>A graph under construction whose inputs get random values.</summary>
     /// <param name="type">The element type of inputs that may be of either.</param>

@@ -402,6 +402,28 @@ public class GradientTests
         ]);
 
     [Theory]
+    [InlineData(2, 3, 5, 2, 3, 2)]
+    [InlineData(1, 1, 4, 1, 2, 5)]
+    public void MultiHeadAttention(int batch, int queries, int keys, int heads, int width, int valueWidth)
+    {
+        ReferenceArray[] inputs =
+        [
+            GradientCheck.Random(1, batch, queries, heads * width), GradientCheck.Random(2, batch, keys, heads * width),
+            GradientCheck.Random(3, batch, keys, heads * valueWidth),
+        ];
+        Verify(x => [Ops.MultiHeadAttention.Apply(x[0], x[1], x[2], heads)], inputs);
+        foreach (var bias in new int[][] { [1, heads, queries, keys], [batch, 1, 1, keys], [queries, 1], [1] })
+            Verify(x => [Ops.MultiHeadAttention.Apply(x[0], x[1], x[2], heads, x[3], 0.7f)], [.. inputs, GradientCheck.Random(4, bias)]);
+    }
+
+    [Fact]
+    public void MultiHeadSelfAttention()
+    {
+        Verify(x => [Ops.MultiHeadSelfAttention.Apply(x[0], 2)], [Random(1, 2, 5, 3 * 2 * 3)]);
+        Verify(x => [Ops.MultiHeadSelfAttention.Apply(x[0], 2, x[1])], [Random(1, 2, 5, 3 * 2 * 3), Random(2, 2, 5, 5)]);
+    }
+
+    [Theory]
     [InlineData(4, 4, 2, 2, 2)]
     [InlineData(5, 3, 1, 2, 3)]
     public void BiLevelRouting(int height, int width, int heads, int windows, int topK) => Verify(

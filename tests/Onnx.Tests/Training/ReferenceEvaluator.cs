@@ -74,6 +74,9 @@ internal static partial class ReferenceEvaluator
                 var dims = call[0].Dims[Wrap((int)attributes.Int("start", 0), call[0].Rank)..(int)attributes.Int("end", call[0].Rank)];
                 return [Int64(dims)];
             case "Range": return [Range(call)];
+            case "NonZero":
+                var places = call[0].Data.Index().Where(element => element.Item != 0).Select(element => (double)element.Index).ToArray();
+                return [new(places, [1, places.Length], TensorElementType.Int64)];
             case "Reshape": return [Reshape(call)];
             case "Flatten":
                 var split = Wrap((int)attributes.Int("axis", 1), call[0].Rank);
@@ -114,7 +117,8 @@ internal static partial class ReferenceEvaluator
                 var norm = Reduce(attributes.Int("p", 2) == 1 ? "ReduceL1" : "ReduceL2", call[0], [call.Axis(-1, call[0].Rank)], true);
                 return [Elementwise(call[0], norm, (x, n) => x / n)];
             case var _ when op.StartsWith("Reduce", StringComparison.Ordinal):
-                var axes = call.Ints("axes", 1) is { Length: > 0 } given ? given : [.. Enumerable.Range(0, call[0].Rank)];
+                var axes = call.Ints("axes", 1) is { Length: > 0 } given ? given
+                    : attributes.Int("noop_with_empty_axes", 0) != 0 ? [] : [.. Enumerable.Range(0, call[0].Rank)];
                 return [Reduce(op, call[0], axes, attributes.Int("keepdims", 1) != 0)];
             default: throw new NotSupportedException($"The reference evaluator does not know '{call.Node}'.");
         }

@@ -1,0 +1,102 @@
+using System.Runtime.CompilerServices;
+
+namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+
+/// <summary>How the rows of a sequence are laid out for the products of multi-head attention.</summary>
+internal readonly unsafe struct AttentionTiles
+{
+    /// <summary>Sequences with no more scores of a head are worked on with all heads at once.</summary>
+    private const int FewScores = 1024;
+
+    private const int ScoresTogether = 16384;
+
+    private readonly int _vectorWidth;
+    private readonly int _keys;
+
+    public AttentionTiles(in AttentionInputs<float> inputs, int vectorWidth, bool headByHead = false)
+    {
+        (_vectorWidth, _keys) = (vectorWidth, inputs.Keys);
+        Heads = !headByHead && (long)inputs.Queries * inputs.Keys <= FewScores ? inputs.Heads : 1;
+        HeadGroups = inputs.Heads / Heads;
+        QueryChannels = Heads * inputs.QueryWidth;
+        ValueChannels = Heads * inputs.ValueWidth;
+        Columns = PaddedWidth(Math.Max(1, inputs.Keys));
+        Rows = Math.Min(PadRows(inputs.Queries), Math.Max(4, ScoresTogether / Columns / 4 * 4));
+    }
+
+    /// <summary>Heads that are worked on together.</summary>
+    public int Heads { get; }
+
+    public int HeadGroups { get; }
+
+    /// <summary>Channels of query and key of these heads.</summary>
+    public int QueryChannels { get; }
+
+    /// <summary>Channels of value and output of these heads.</summary>
+    public int ValueChannels { get; }
+
+    /// <summary>Stride of rows of queries or keys, with room for the vector that begins at the last channel.</summary>
+    public int QueryRow => PaddedWidth(QueryChannels + _vectorWidth);
+
+    /// <summary>Stride of rows of values or outputs, with room for the vector that begins at the last channel.</summary>
+    public int ValueRow => PaddedWidth(ValueChannels + _vectorWidth);
+
+    /// <summary>Scores of a query, with those that fill the last vector.</summary>
+    public int Columns { get; }
+
+    /// <summary>Queries that are worked on together.</summary>
+    public int Rows { get; }
+
+    public int PaddedWidth(int width) => (width + _vectorWidth - 1) / _vectorWidth * _vectorWidth;
+
+    /// <summary>Rows with those that a product computes beyond.</summary>
+    public static int PadRows(int rows) => (rows + 3) / 4 * 4;
+
+    /// <summary>The rows of all keys, transposed and multiplied: [channels, Columns], with zeros behind the keys.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void PackPanels(float* rows, int stride, int channels, float factor, float* panels)
+    {
+        for (var channel = 0; channel < channels; channel++)
+            new Span<float>(panels + ((long)channel * Columns) + _keys, Columns - _keys).Clear();
+        for (var key = 0; key < _keys; key++)
+        {
+            var source = rows + ((long)key * stride);
+            var target = panels + key;
+            for (var channel = 0; channel < channels; channel++, target += Columns)
+                *target = source[channel] * factor;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Copy(float* source, int sourceStride, float* target, int targetStride, int rows, int channels)
+    {
+        for (var row = 0; row < rows; row++, source += sourceStride, target += targetStride)
+            new ReadOnlySpan<float>(source, channels).CopyTo(new Span<float>(target, channels));
+    }
+}
+
+/// <summary>Adds the bias to a row of scores.</summary>
+internal static unsafe class AttentionBias<TVector, TSimd>
+    where TVector : unmanaged
+    where TSimd : ISimd<float, TVector>
+{
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Add(in AttentionInputs<float> inputs, int batch, int head, int query, float* scores)
+    {
+        var bias = inputs.Bias + inputs.BiasLayout.At(batch, head, query);
+        if (inputs.BiasLayout.Key == 0)
+        {
+            if (*bias == 0)
+                return;
+            var same = TSimd.Broadcast(*bias);
+            for (var column = 0; column < inputs.Keys; column += TSimd.Width)
+                TSimd.Store(TSimd.Add(TSimd.Load(scores + column), same), scores + column);
+            return;
+        }
+        for (var column = 0; column < inputs.Keys; column += TSimd.Width)
+        {
+            var added = Lanes<TVector, TSimd>.Load(bias + column, inputs.Keys - column);
+            TSimd.Store(TSimd.Add(TSimd.Load(scores + column), added), scores + column);
+        }
+    }
+}

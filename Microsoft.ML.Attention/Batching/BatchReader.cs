@@ -36,12 +36,15 @@ internal sealed class BatchReader : IDisposable
     /// <summary>Finishes the rows that were read.</summary>
     public void Convert(ScoringBatch batch, CancellationToken cancellation)
     {
-        if (_converting.Length == 0)
-            return;
-        if (batch.Count == 1)
+        if (_converting.Length > 0 && batch.Count == 1)
             Convert(batch, 0);
-        else
+        else if (_converting.Length > 0)
             Parallel.For(0, batch.Count, new ParallelOptions { CancellationToken = cancellation }, slot => Convert(batch, slot));
+        for (int i = 0; i < _readers.Length && batch.Count > 0; i++)
+        {
+            if (_readers[i].RowShape(batch.Count) is { } shape)
+                batch.Shrink(i, shape);
+        }
     }
 
     public void Dispose()

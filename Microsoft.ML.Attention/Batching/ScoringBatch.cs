@@ -56,6 +56,8 @@ internal sealed unsafe class ScoringBatch : IDisposable
     {
         Array.Clear(_failures, 0, Count);
         Count = 0;
+        foreach (var input in _inputs)
+            input.Restore();
     }
 
     /// <summary>Adds the row at this position of the source and returns its slot.</summary>
@@ -87,6 +89,9 @@ internal sealed unsafe class ScoringBatch : IDisposable
             input.Row(slot).Clear();
     }
 
+    /// <summary>Cuts the rows of an input down to a shape for the coming run.</summary>
+    public void Shrink(int input, long[] rowShape) => _inputs[input].Shrink(Count, rowShape);
+
     /// <summary>Scores the rows in one run.</summary>
     public void Run(CancellationToken cancellation)
     {
@@ -98,7 +103,7 @@ internal sealed unsafe class ScoringBatch : IDisposable
             foreach (var input in _inputs)
                 input.Row(slot).Clear();
         }
-        if (rows == Capacity)
+        if (rows == Capacity && !Array.Exists(_inputs, input => input.IsShrunk))
         {
             Run(_wholeInputs, _wholeOutputs, rows, cancellation);
             return;
@@ -143,8 +148,47 @@ internal sealed unsafe class ScoringBatch : IDisposable
     {
         private byte* _data;
         private int _rowBytes;
+        private long[]? _shrunkShape;
 
         public long[] RowShape => rowShape;
+
+        /// <summary>Whether the coming run takes less than the whole rows.</summary>
+        public bool IsShrunk => _shrunkShape is not null;
+
+        /// <summary>Moves the first elements of every axis together.</summary>
+        public void Shrink(int rows, long[] shape)
+        {
+            long elementBytes = _rowBytes / Count(rowShape);
+            byte* target = _data;
+            for (int row = 0; row < rows; row++)
+                Move(_data + (nint)row * _rowBytes, 0, shape, elementBytes, ref target);
+            _shrunkShape = shape;
+        }
+
+        /// <summary>Takes whole rows again.</summary>
+        public void Restore() => _shrunkShape = null;
+
+        // Each piece moves to the front, over what has been moved already.
+        private void Move(byte* source, int axis, long[] shape, long elementBytes, ref byte* target)
+        {
+            long stride = elementBytes * Count(rowShape.AsSpan(axis + 1));
+            if (shape.AsSpan(axis + 1).SequenceEqual(rowShape.AsSpan(axis + 1)))
+            {
+                Buffer.MemoryCopy(source, target, stride * shape[axis], stride * shape[axis]);
+                target += stride * shape[axis];
+                return;
+            }
+            for (long i = 0; i < shape[axis]; i++)
+                Move(source + i * stride, axis + 1, shape, elementBytes, ref target);
+        }
+
+        private static long Count(ReadOnlySpan<long> shape)
+        {
+            long count = 1;
+            foreach (long side in shape)
+                count *= side;
+            return count;
+        }
 
         /// <summary>Allocates room for this many rows; the caller disposes of it.</summary>
         public OrtValue AllocateInput(OnnxSession session, int rows) => Point(session.AllocateInput(elementType, [rows, .. rowShape]), rows);
@@ -165,8 +209,13 @@ internal sealed unsafe class ScoringBatch : IDisposable
         public Span<byte> Row(int slot) => new(_data + (nint)slot * _rowBytes, _rowBytes);
 
         /// <summary>The first rows of what is allocated, as a tensor for the caller to dispose of.</summary>
-        public OrtValue View(int rows) => OrtValue.CreateTensorValueWithData(
-            OrtMemoryInfo.DefaultInstance, elementType, [rows, .. rowShape], (nint)_data, (long)rows * _rowBytes);
+        public OrtValue View(int rows)
+        {
+            var shape = _shrunkShape ?? rowShape;
+            long bytes = rows * (_rowBytes / Count(rowShape)) * Count(shape);
+            return OrtValue.CreateTensorValueWithData(
+                OrtMemoryInfo.DefaultInstance, elementType, [rows, .. shape], (nint)_data, bytes);
+        }
 
         private OrtValue Point(OrtValue value, int rows)
         {

@@ -41,6 +41,12 @@ internal abstract class TensorRowReader : IDisposable
     {
     }
 
+    /// <summary>
+    /// The shape of a row that holds the first rows of the batch, once they are converted; null for all of the input's. It has as many
+    /// axes and is nowhere larger; what lies beyond it is cut off.
+    /// </summary>
+    public virtual long[]? RowShape(int rows) => null;
+
     public virtual void Dispose()
     {
     }

@@ -124,6 +124,33 @@ public sealed class GraphBuilder
         return function;
     }
 
+    /// <summary>
+    /// Builds the body of a Loop in a function: the number of the iteration, whether it goes on and the states go in, whether it goes on
+    /// and the states come back. It sees no values of the function.
+    /// </summary>
+    internal static Graph BuildLoopBody(
+        string name, (string Name, TensorElementType Type)[] states, Func<GraphBuilder, Value[], Value[]> body)
+    {
+        var graph = new Graph { Name = name };
+        var builder = new GraphBuilder(graph, isFunctionBody: true);
+        // Names of inner graphs must differ from those around them.
+        using var scope = builder.Scope(name);
+        (string, ValueInfo)[] inputs =
+        [
+            ("number", new(TensorElementType.Int64, [])), ("goes_on", new(TensorElementType.Bool, [])),
+            .. states.Select(state => (state.Name, new ValueInfo(state.Type, null))),
+        ];
+        foreach (var (input, info) in inputs)
+        {
+            graph.Inputs.Add($"{name}/{input}");
+            graph.Values[graph.Inputs[^1]] = info;
+        }
+        var results = body(builder, [.. graph.Inputs.Select(input => new Value(builder, input))]);
+        for (var i = 0; i < results.Length; i++)
+            builder.Output($"{name}/result{i}", results[i]);
+        return graph;
+    }
+
     /// <summary>Adds an input.</summary>
     public Value Input(string name, TensorElementType type, Shape shape)
     {

@@ -379,7 +379,8 @@ internal static class ShapeInference
         var ends = node.Integers("ends", 2);
         if (node.Shape(0) is not { } shape || starts is null || ends is null)
         {
-            node.Set(0, node.Type(0), UnknownOf(node.Shape(0) is { } any ? [any.Rank] : null));
+            var cut = node.Integers("axes", 3)?.Select(axis => Axis(axis, node.Shape(0)?.Rank ?? int.MaxValue)).ToHashSet();
+            node.Set(0, node.Type(0), Map(node.Shape(0), (dim, axis) => cut is null || cut.Contains(axis) ? Dim.Unknown : dim));
             return;
         }
         var axes = node.Integers("axes", 3) ?? [.. Enumerable.Range(0, starts.Length).Select(axis => (long)axis)];

@@ -9,12 +9,13 @@ namespace Microsoft.ML.Attention.Onnx.Kernels;
 /// </summary>
 public static class KernelLibrary
 {
-    private static readonly Kernel[] Kernels = [.. AttentionOps.All.SelectMany(op => op.Kernels)];
-
-    private static readonly Lazy<CustomOpDomain> ForCpu = new(() => Domain(KernelProvider.Cpu));
+    private static readonly Lazy<CustomOpDomain> ForCpu = new(() => new(
+        AttentionOp.Domain, AttentionOps.All.SelectMany(op => op.Kernels).Where(kernel => kernel.Provider == KernelProvider.Cpu)));
 
     // Without the kernels for the CPU: an op that has none for CUDA runs by its body there, rather than on the host between two copies.
-    private static readonly Lazy<CustomOpDomain> ForCuda = new(() => Domain(KernelProvider.Cuda));
+    private static readonly Lazy<CustomOpDomain> ForCuda = new(() => new(
+        AttentionOp.Domain,
+        AttentionOps.All.SelectMany(op => op.Kernels.Where(kernel => op.RunsOnHost || kernel.Provider == KernelProvider.Cuda))));
 
     private static readonly Lazy<string?> CudaReason = new(FindCudaUnavailableReason);
 
@@ -37,9 +38,6 @@ public static class KernelLibrary
             throw new NotSupportedException(reason);
         (cuda ? ForCuda : ForCpu).Value.AddTo(options);
     }
-
-    private static CustomOpDomain Domain(KernelProvider provider) =>
-        new(AttentionOp.Domain, Kernels.Where(kernel => kernel.Provider == provider));
 
     private static string? FindCudaUnavailableReason()
     {

@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using System.Globalization;
 using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -68,6 +69,32 @@ public sealed record PlainDetrConfig
     /// <summary>The side in pixels of the smallest proposals, where boxes are predicted in pixels.</summary>
     public int ProposalSize { get; init; } = 50;
 
+    /// <summary>The side of the smallest proposals as a part of the image, where boxes are predicted in parts of it.</summary>
+    public double RelativeProposalSize { get; init; } = 0.05;
+
+    /// <summary>Whether the published recipe lets a parameter decay.</summary>
+    /// <param name="parameter">The parameter's name.</param>
+    public static bool Decays(string parameter) => !Array.Exists(
+        ["norm", "bias", "cpb_mlp", "logit_scale", "level_embed"], part => parameter.Contains(part, StringComparison.Ordinal));
+
+    /// <summary>How many blocks of the backbone lie behind a parameter; 0 for all that is not part of the backbone.</summary>
+    /// <param name="parameter">The parameter's name.</param>
+    public int BlocksBehind(string parameter)
+    {
+        const string Body = "backbone.0.net.body.";
+        var depth = Backbone.Depths.Sum() + 1;
+        if (!parameter.StartsWith(Body, StringComparison.Ordinal))
+            return 0;
+        var path = parameter[Body.Length..].Split('.');
+        if (path[0] == "patch_embed")
+            return depth;
+        if (path[0] != "layers")
+            return 0;
+        var stage = int.Parse(path[1], CultureInfo.InvariantCulture);
+        var block = path[2] == "blocks" ? int.Parse(path[3], CultureInfo.InvariantCulture) : Backbone.Depths[stage] - 1;
+        return depth - (Backbone.Depths.Take(stage).Sum() + block + 1);
+    }
+
     internal void Validate()
     {
         Check(Width % HeadCount == 0, nameof(HeadCount), $"is {HeadCount}, which does not divide the width {Width}");
@@ -99,7 +126,9 @@ public static class PlainDetr
     private const int LevelCount = 4;
     private const double Temperature = 10000;
 
-    /// <summary>The published models.</summary>
+    /// <summary>
+    /// The published models, and <c>plain_detr_nano</c>: a small one of ours for training from scratch on small data sets.
+    /// </summary>
     public static IReadOnlyDictionary<string, PlainDetrConfig> Variants { get; } = new Dictionary<string, PlainDetrConfig>
     {
         ["plain_detr_swinv2_small_sup_ape"] = new() { Backbone = SwinV2Small(16), BoxBias = BoxBias.None },
@@ -108,6 +137,16 @@ public static class PlainDetr
         ["plain_detr_swinv2_small_mim_boxrpe_reparam"] = new()
         {
             Backbone = SwinV2Small(12), IsReparameterized = true, HasUnscaledPositions = true,
+        },
+        ["plain_detr_nano"] = new()
+        {
+            Backbone = new()
+            {
+                Width = 48, Depths = [2, 2, 6, 2], HeadCounts = [2, 4, 8, 16], WindowSize = 8, PretrainedWindowSizes = [8, 8, 8, 8],
+                IsGlobal = [false, false, false, true],
+            },
+            Width = 128, HeadCount = 4, MlpWidth = 512, LayerCount = 4, QueryCount = 100, AuxiliaryQueryCount = 300, BoxBiasWidth = 128,
+            IsReparameterized = true, HasUnscaledPositions = true, ProposalSize = 24,
         },
     }.ToFrozenDictionary();
 
@@ -305,7 +344,7 @@ public static class PlainDetr
             var stride = finest << index;
             var (rows, columns) = (Centres(2), Centres(3));
             var (isRow, isColumn) = (IsInside(2), IsInside(3));
-            var side = config.IsReparameterized ? config.ProposalSize << index : 0.05 * (1 << index);
+            var side = config.IsReparameterized ? config.ProposalSize << index : config.RelativeProposalSize * (1 << index);
             // Centres as parts of the image, in which a box has to lie clear of the border.
             var whole = builder.Concat(0, level.ShapeOf(0, 1), level.ShapeOf(2, 4), builder.Int64(1));
             var (x, y) = (columns.Unsqueeze(1, 3), rows.Unsqueeze(2, 3));

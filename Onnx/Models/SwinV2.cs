@@ -115,8 +115,13 @@ internal static class SwinV2
         return map + Branch(
             map.Linear(parameters["mlp.fc1"], width * config.MlpRatio).Gelu().Linear(parameters["mlp.fc2"], width), "norm2");
 
-        Value Branch(Value value, string norm) =>
-            DropPath.Apply(value.LayerNorm(parameters[norm], LayerNormEpsilon), config.DropPathProbability(stage, block));
+        // Branches start at zero, as published.
+        Value Branch(Value value, string norm)
+        {
+            var scale = parameters[norm].Get("weight", Initialization.Zeros, value.Shape[-1].Value);
+            var bias = parameters[norm].Get("bias", Initialization.Zeros, value.Shape[-1].Value);
+            return DropPath.Apply(value.LayerNormalization(scale, bias, LayerNormEpsilon), config.DropPathProbability(stage, block));
+        }
     }
 
     private static Value GlobalAttention(Value map, SwinV2Config config, int stage, Parameters parameters)

@@ -36,6 +36,9 @@ public abstract class AttentionOp
     /// <summary>Whether an input is in single precision even where the operator computes in half.</summary>
     internal virtual bool KeepsSingle(int input) => false;
 
+    /// <summary>Whether sessions on CUDA run the kernel for the CPU too, as for work that is done step by step.</summary>
+    internal virtual bool RunsOnHost => false;
+
     /// <summary>Whether the operator brings a gradient of its own; else calls are differentiated through the definition.</summary>
     internal virtual bool HasGradient => false;
 
@@ -70,6 +73,7 @@ public static class AttentionOps
         new GlobalDynamicConvolution(),
         new GroupedConvWeightGrad(),
         new LayerNormalizationGrad(),
+        new LinearAssignment(),
         new MultiHeadAttention(),
         new MultiHeadAttentionGrad(),
         new MultiHeadSelfAttention(),

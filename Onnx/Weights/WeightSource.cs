@@ -21,6 +21,20 @@ public abstract class WeightSource
     /// <param name="other">The other source.</param>
     public WeightSource Replace(Func<string, bool> matches, WeightSource other) => new ReplacedWeights(this, matches, other);
 
+    /// <summary>This source without some of its values, such as copies that no model takes.</summary>
+    /// <param name="leftOut">Whether a name is left out.</param>
+    public WeightSource Without(Func<string, bool> leftOut) => new RemainingWeights(this, leftOut);
+
+    private sealed class RemainingWeights(WeightSource source, Func<string, bool> leftOut) : WeightSource
+    {
+        public override string Description => source.Description;
+
+        public override IEnumerable<string> Names => source.Names.Where(name => !leftOut(name));
+
+        public override Tensor? Find(string name, IReadOnlyList<long> dims, Initialization initialization) =>
+            leftOut(name) ? null : source.Find(name, dims, initialization);
+    }
+
     private sealed class ReplacedWeights(WeightSource source, Func<string, bool> matches, WeightSource other) : WeightSource
     {
         public override string Description => source.Description;

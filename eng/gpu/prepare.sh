@@ -16,8 +16,10 @@ fi
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 # One folder, so that the programs share one .NET runtime.
-for program in ${PROGRAMS:-Onnx.Tests Attention.Tests Vision.Tests Goldens Benchmarks}; do
-  dotnet publish "tests/$program" -c Release -r linux-x64 --self-contained -p:GpuBundle=true -p:TreatWarningsAsErrors=false \
+for program in ${PROGRAMS:-Onnx.Tests Attention.Tests Vision.Tests Goldens Benchmarks DetectObjects}; do
+  folder=tests/$program
+  [ -d "$folder" ] || folder=samples/$program
+  dotnet publish "$folder" -c Release -r linux-x64 --self-contained -p:GpuBundle=true -p:TreatWarningsAsErrors=false \
     -v quiet --nologo -o "$stage/app"
 done
 rm -f "$stage"/app/*.pdb "$stage"/app/*.xml
@@ -27,5 +29,6 @@ for family in ${GOLDENS:-biformer tnt raftmlp ela plain-detr ugdc}; do
     cp -r "../shared/goldens/$family" "$stage/app/goldens/"
   fi
 done
+cp ../shared/data/bccd/bccd.zip "$stage/app/" 2> /dev/null || true # pictures for DetectObjects
 tar c -C "$stage" app | xz -T0 -3 > .gpu/app/app.tar.xz
 ls -l .gpu/runtime/ort-cuda.tar.xz .gpu/app/app.tar.xz

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -47,8 +48,11 @@ internal sealed partial class PlainDetrCases : IGoldenModel
                 foreach (var kind in new[] { "norm", "pixel" })
                     builder.Output(kind, PlainDetr.BoxEmbedding(Input(builder, golden, kind + "_boxes"), Int(golden.Config, "d_model")));
                 break;
-            case var variant when golden.Config.TryGetProperty("backbone", out _) && !variant.Contains("loss", StringComparison.Ordinal):
-                Detector(builder, golden, parameters);
+            case var _ when golden.Config.TryGetProperty("backbone", out _):
+                if (golden.Description.TryGetProperty("loss_names", out _))
+                    TrainingStep(builder, golden, parameters);
+                else
+                    Detector(builder, golden, parameters);
                 break;
             default:
                 throw new NotSupportedException($"variant '{golden.Variant}' of {Name} is not known");
@@ -133,6 +137,87 @@ internal sealed partial class PlainDetrCases : IGoldenModel
         }
 
         static Value OfImage(Value values, int image) => values.Slice(0, image, image + 1).Squeeze(0);
+    }
+
+    private static void TrainingStep(GraphBuilder builder, GoldenCase golden, Parameters parameters)
+    {
+        var config = Config(golden.Config);
+        var (image, size) = Batch(builder, golden);
+        var predictions = PlainDetr.Predict(image, size, config, parameters, isTraining: true);
+        var (last, first, proposals) = (predictions.Layers[^1], predictions.Layers[0], predictions.Proposals!);
+        var all = config.QueryCount + config.AuxiliaryQueryCount;
+        builder.Output("pred_logits", last.Logits.Slice(1, 0, config.QueryCount));
+        builder.Output("pred_boxes", last.Boxes.Slice(1, 0, config.QueryCount));
+        builder.Output("pred_logits_one2many", last.Logits.Slice(1, config.QueryCount, all));
+        builder.Output("pred_boxes_one2many", last.Boxes.Slice(1, config.QueryCount, all));
+        builder.Output("aux_logits0", first.Logits.Slice(1, 0, config.QueryCount));
+        builder.Output("aux_boxes0", first.Boxes.Slice(1, 0, config.QueryCount));
+        builder.Output("enc_boxes", proposals.Boxes);
+        builder.Output("pred_deltas", last.Deltas.Slice(1, 0, config.QueryCount));
+        builder.Output("pred_boxes_old", last.Previous.Slice(1, 0, config.QueryCount));
+        builder.Output("mid:topk_proposals", predictions.Internals.Selection.Best);
+        builder.Output("mid:reference_points", predictions.Internals.Selection.Reference);
+
+        var targets = Targets(builder, golden);
+        var loss = new DetectionLoss(config, targets, golden.Description.GetProperty("k_one2many").GetInt32());
+        var outputs = predictions.Layers.SelectMany((layer, i) => Named(layer, $"layer{i}")).Concat(Named(proposals, "proposals")).ToDictionary();
+        builder.Output("total_weighted", loss.Of(outputs).Reshape(1));
+        for (var i = 0; i < targets.Count.Shape[0].Value; i++)
+        {
+            var count = golden.Inputs[$"target_labels{i}"].ElementCount;
+            builder.Output($"mid:match_query{i}", loss.LastMatch!.Slice(0, i, i + 1).Squeeze(0).Slice(0, 0, count));
+        }
+        var names = golden.Description.GetProperty("loss_names").EnumerateArray().Select(name => name.GetString()!);
+        builder.Output("losses", builder.Concat(0, [.. names.Select(name => Term(name).Reshape(1))]));
+
+        // Two terms are for the log only: the share of wrong classes, and how far the number of detections is off.
+        Value Term(string name)
+        {
+            if (loss.Terms.TryGetValue(name, out var term))
+                return term;
+            var isMany = name.EndsWith("_one2many", StringComparison.Ordinal);
+            var isProposals = name.EndsWith("_enc", StringComparison.Ordinal);
+            var layer = isProposals ? proposals : predictions.Layers[name.Contains("_0", StringComparison.Ordinal) ? 0 : config.LayerCount - 1];
+            var logits = isProposals ? layer.Logits
+                : layer.Logits.Slice(1, isMany ? config.QueryCount : 0, isMany ? all : config.QueryCount);
+            var best = builder.Op("ArgMax", [logits], new() { ["axis"] = 2, ["keepdims"] = 0 });
+            if (name.StartsWith("cardinality", StringComparison.Ordinal))
+            {
+                var isFound = builder.Op("Less", [best, builder.Int64(config.ClassCount - 1)]).Cast(TensorElementType.Float).ReduceSum([1]);
+                var wanted = targets.Count.Cast(TensorElementType.Float) * (isMany ? golden.Description.GetProperty("k_one2many").GetInt32() : 1);
+                return (isFound - wanted).Apply("Abs").ReduceMean([0]);
+            }
+            var match = isMany ? loss.LastAuxiliaryMatch! : loss.LastMatch!;
+            var matched = isMany ? targets.Repeat(golden.Description.GetProperty("k_one2many").GetInt32()) : targets;
+            var chosen = best.GatherElements(builder.Op("Max", [match, builder.Int64(0)]), 1);
+            var isRight = builder.Op("Equal", [chosen, matched.Classes]).Cast(TensorElementType.Float) * matched.IsPresent;
+            return (1 - (isRight.ReduceSum([0, 1]) / matched.IsPresent.ReduceSum([0, 1]))) * 100;
+        }
+
+        static IEnumerable<KeyValuePair<string, Value>> Named(BoxPredictions layer, string stage) =>
+        [
+            new(stage + "/logits", layer.Logits), new(stage + "/boxes", layer.Boxes),
+            new(stage + "/deltas", layer.Deltas), new(stage + "/previous", layer.Previous),
+        ];
+    }
+
+    // The case's targets, filled up to as many in each image.
+    private static DetectionTargets Targets(GraphBuilder builder, GoldenCase golden)
+    {
+        var images = Enumerable.Range(0, (int)golden.Description.GetProperty("padded_shape")[0].GetInt64()).ToArray();
+        var counts = images.Select(i => golden.Inputs[$"target_labels{i}"].ElementCount).ToArray();
+        var most = counts.Max() + 1;
+        var (boxes, classes) = (new float[images.Length * most * 4], new long[images.Length * most]);
+        Array.Fill(boxes, 0.5f);
+        foreach (var i in images)
+        {
+            golden.Inputs[$"target_boxes{i}"].AsSpan<float>().CopyTo(boxes.AsSpan((int)(i * most * 4)));
+            golden.Inputs[$"target_labels{i}"].ToInt64().CopyTo(classes.AsSpan((int)(i * most)));
+        }
+        return new(
+            builder.Constant(Tensor.Create<float>(boxes, images.Length, most, 4)),
+            builder.Constant(Tensor.Create<long>(classes, images.Length, most)),
+            builder.Constant(Tensor.Int64(counts)));
     }
 
     private static void CrossAttention(GraphBuilder builder, GoldenCase golden, Parameters parameters)

@@ -131,6 +131,11 @@ public class OpKernelTests
         ["MultiHeadSelfAttentionGrad of an odd width"] = inputs => SelfAttentionGrad(inputs, 7, 17, 2, 5, 2, 17, 17),
         ["MultiHeadSelfAttentionGrad of long sequences"] = inputs => SelfAttentionGrad(inputs, 2, 197, 3, 64),
         ["MultiHeadSelfAttentionGrad with a bias"] = inputs => SelfAttentionGrad(inputs, 5, 36, 3, 20, 1, 3, 36, 36),
+        ["LinearAssignment"] = inputs => [LinearAssignment.Apply(inputs.Next(3, 11, 5), inputs.Builder.Int64(5, 0, 3))],
+        ["LinearAssignment of as many queries as targets"] = inputs =>
+            [LinearAssignment.Apply(inputs.Next(2, 9, 9), inputs.Builder.Int64(9, 9))],
+        ["LinearAssignment of equal costs"] = inputs =>
+            [LinearAssignment.Apply(inputs.Next(2, 6, 4) * 0, inputs.Builder.Int64(4, 2))],
         ["BiLevelRoutingAttention"] = inputs => Routed(inputs, 2, 14, 14, 32, 32, 2, 7, 4),
         ["BiLevelRoutingAttention of uneven regions"] = inputs => Routed(inputs, 1, 13, 18, 8, 12, 2, 4, 3),
         ["BiLevelRoutingAttention of a map below the windows"] = inputs => Routed(inputs, 1, 5, 6, 3, 5, 1, 7, 4),

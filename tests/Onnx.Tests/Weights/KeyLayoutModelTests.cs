@@ -90,6 +90,25 @@ public sealed class KeyLayoutModelTests : IDisposable
         ]);
     }
 
+    [Fact]
+    public void Timm_TNT()
+    {
+        string[] block = [
+            "norm_in.weight", "norm_in.bias", "attn_in.qk.weight", "attn_in.v.weight", "attn_in.proj.weight", "attn_in.proj.bias",
+            "norm_mlp_in.weight", "norm_mlp_in.bias", "mlp_in.fc1.weight", "mlp_in.fc1.bias", "mlp_in.fc2.weight", "mlp_in.fc2.bias",
+            "norm1_proj.weight", "norm1_proj.bias", "proj.weight", "norm2_proj.weight", "norm2_proj.bias",
+            "norm_out.weight", "norm_out.bias", "attn_out.qk.weight", "attn_out.v.weight", "attn_out.proj.weight", "attn_out.proj.bias",
+            "norm_mlp.weight", "norm_mlp.bias", "mlp.fc1.weight", "mlp.fc1.bias", "mlp.fc2.weight", "mlp.fc2.bias",
+        ];
+        var config = Tnt.Variants["tnt_s_patch16_224"] with { ClassCount = 3, Depth = 2 };
+        Check(config, 224, TntLayouts.Timm, [
+            "cls_token", "patch_pos", "pixel_pos", "pixel_embed.proj.weight", "pixel_embed.proj.bias",
+            "norm1_proj.weight", "norm1_proj.bias", "proj.weight", "proj.bias", "norm2_proj.weight", "norm2_proj.bias",
+            .. Enumerable.Range(0, 2).SelectMany(number => block.Select(parameter => $"blocks.{number}.{parameter}")),
+            "norm.weight", "norm.bias", "head.weight", "head.bias",
+        ]);
+    }
+
     private static IEnumerable<string> ConvNorm(string module) => Sequence(module, ".convolution", ".normalization");
 
     private static IEnumerable<string> Sequence(string module, string convolution, string norm) =>
@@ -99,7 +118,7 @@ public sealed class KeyLayoutModelTests : IDisposable
     private void Check(ImageClassifierConfig config, int size, KeyLayout layout, IEnumerable<string> names)
     {
         var official = config.Build(new RandomWeights(3), size, size).Graph.Initializers;
-        SafetensorsFile.Write(_path, names.Select(name => KeyValuePair.Create(name, official[layout.Official(name)])));
+        SafetensorsFile.Write(_path, names.Select(name => KeyValuePair.Create(name, InLibrary(name, official[layout.Official(name)]))));
 
         var checkpoint = Checkpoint.Load(_path);
         Assert.Contains($"names of {layout.Name} mapped to the official ones", checkpoint.Notes);
@@ -112,4 +131,8 @@ public sealed class KeyLayoutModelTests : IDisposable
             Assert.True(expected.Zip(actual).All(pair => Math.Abs(pair.First - pair.Second) <= tolerance), name);
         }
     }
+
+    // timm has the words' positions as a map [1, C, h, w].
+    private static Tensor InLibrary(string name, Tensor tensor) =>
+        name == "pixel_pos" ? tensor.Transpose(0, 2, 1).Reshape(1, tensor.Dims[2], 4, 4) : tensor;
 }

@@ -1,26 +1,51 @@
 namespace Microsoft.ML.Attention.Onnx.Kernels;
 
+/// <summary>How an attention gets its query, key, value and bias.</summary>
+internal enum AttentionForm
+{
+    /// <summary>As inputs of their own, then the bias.</summary>
+    Separate,
+
+    /// <summary>As one input [N, L, query | key | value], then the bias.</summary>
+    Packed,
+
+    /// <summary>As inputs of their own, then the biases of the columns and rows of a map, and its extent.</summary>
+    BoxRelative,
+}
+
 /// <summary>The attributes and inputs that multi-head attention and its gradient have.</summary>
 /// <param name="attributes">Those of the node.</param>
-/// <param name="isPacked">Whether query, key and value are one input, [N, L, query | key | value].</param>
-internal sealed unsafe class AttentionArguments(KernelAttributes attributes, bool isPacked)
+/// <param name="form">How the inputs come.</param>
+internal sealed unsafe class AttentionArguments(KernelAttributes attributes, AttentionForm form)
 {
     private readonly int _heads = attributes.PositiveInt("num_heads");
-    private readonly float _scale = attributes.Float("scale");
+
+    // Box-relative attention has the usual one only.
+    private readonly float? _scale = form == AttentionForm.BoxRelative ? null : attributes.Float("scale");
+
+    private bool IsPacked => form == AttentionForm.Packed;
 
     /// <summary>The position of the bias among the inputs, counted from the query.</summary>
-    public int BiasIndex => isPacked ? 1 : 3;
+    public int BiasIndex => IsPacked ? 1 : 3;
+
+    /// <summary>The number of inputs from the query to the bias.</summary>
+    public int Count => BiasIndex + (form == AttentionForm.BoxRelative ? 3 : 1);
 
     /// <summary>Reads the inputs, of which the query is number <paramref name="first"/>.</summary>
     public AttentionInputs<T> Read<T>(KernelContext context, int first) where T : unmanaged
     {
-        var inputs = isPacked ? Packed<T>(context.Input(first)) : Separate<T>(context, first);
+        var inputs = IsPacked ? Packed<T>(context.Input(first)) : Separate<T>(context, first);
         if (inputs.QueryChannels % _heads != 0 || inputs.ValueChannels % _heads != 0)
         {
             throw new KernelException(
                 $"query has {inputs.QueryChannels} and value {inputs.ValueChannels} channels, expected multiples of num_heads = {_heads}");
         }
-        (inputs.Heads, inputs.Scale) = (_heads, _scale);
+        (inputs.Heads, inputs.Scale) = (_heads, _scale ?? 1 / MathF.Sqrt(inputs.QueryChannels / _heads));
+        if (form == AttentionForm.BoxRelative)
+        {
+            inputs.BoxBias = BoxBias.Read(context, first + BiasIndex, inputs.Batch, inputs.Queries, inputs.Keys, _heads);
+            return inputs;
+        }
         var bias = context.Input(first + BiasIndex);
         inputs.Bias = bias.Data<T>();
         inputs.BiasLayout = new BiasLayout(bias, inputs.Batch, _heads, inputs.Queries, inputs.Keys);
@@ -32,7 +57,7 @@ internal sealed unsafe class AttentionArguments(KernelAttributes attributes, boo
         KernelContext context, in AttentionInputs<T> inputs)
         where T : unmanaged
     {
-        if (!isPacked)
+        if (!IsPacked)
         {
             return (
                 new(context.Output<T>(0, inputs.Batch, inputs.Queries, inputs.QueryChannels), inputs.QueryChannels),
@@ -45,8 +70,18 @@ internal sealed unsafe class AttentionArguments(KernelAttributes attributes, boo
     }
 
     /// <summary>Allocates the gradient of the bias; null where nobody asks for it.</summary>
-    public T* BiasGradient<T>(KernelContext context, int first) where T : unmanaged =>
-        context.Output<T>(isPacked ? 1 : 3, context.Input(first + BiasIndex).Shape.Dims);
+    public T* BiasGradient<T>(KernelContext context, int first) where T : unmanaged => form == AttentionForm.BoxRelative
+        ? null
+        : context.Output<T>(IsPacked ? 1 : 3, context.Input(first + BiasIndex).Shape.Dims);
+
+    /// <summary>Allocates the gradients of the biases of columns and rows; none where the bias is of another kind.</summary>
+    public BoxBias BoxBiasGradient(KernelContext context, int first) => form != AttentionForm.BoxRelative
+        ? default
+        : new()
+        {
+            Columns = context.Output<float>(3, context.Input(first + BiasIndex).Shape.Dims),
+            Rows = context.Output<float>(4, context.Input(first + BiasIndex + 1).Shape.Dims),
+        };
 
     private static AttentionInputs<T> Packed<T>(KernelInput packed) where T : unmanaged
     {
@@ -113,10 +148,48 @@ internal unsafe struct AttentionInputs<T> where T : unmanaged
     public AttentionRows<T> Value;
     public T* Bias;
     public BiasLayout BiasLayout;
+    public BoxBias BoxBias;
 
     public readonly int QueryWidth => QueryChannels / Heads;
 
     public readonly int ValueWidth => ValueChannels / Heads;
+}
+
+/// <summary>A bias of the positions of a map: the sum of one for the column and one for the row.</summary>
+internal unsafe struct BoxBias
+{
+    /// <summary>[N, L, W, heads]; null where the bias is of another kind.</summary>
+    public float* Columns;
+
+    /// <summary>[N, L, H, heads]</summary>
+    public float* Rows;
+
+    /// <summary>[N, 2], rows and columns beyond which positions are penalised.</summary>
+    public long* Extent;
+
+    public int ColumnCount;
+    public int RowCount;
+
+    public readonly bool IsPresent => Columns != null;
+
+    public static BoxBias Read(KernelContext context, int first, int batch, int queries, int keys, int heads)
+    {
+        var columns = context.Input(first).Expect("[N, Q, W, num_heads]", batch, queries, -1, heads);
+        var rows = context.Input(first + 1).Expect("[N, Q, H, num_heads]", batch, queries, -1, heads);
+        if ((long)columns.Shape[2] * rows.Shape[2] != keys)
+        {
+            throw new KernelException(
+                $"there are {keys} keys, but biases of {rows.Shape[2]} rows and {columns.Shape[2]} columns");
+        }
+        return new()
+        {
+            Columns = columns.Data<float>(),
+            Rows = rows.Data<float>(),
+            Extent = context.Input(first + 2).Expect("[N, 2]", batch, 2).Data<long>(),
+            ColumnCount = columns.Shape[2],
+            RowCount = rows.Shape[2],
+        };
+    }
 }
 
 /// <summary>How a bias broadcasts to [N, heads, L, S]: its sizes, 1 where it repeats, and its strides, 0 there.</summary>

@@ -1,3 +1,4 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -56,6 +57,8 @@ public sealed class BoxRelativeAttention : AttentionOp
             5, node.Attributes.Clone(), Domain),
         null,
     ];
+
+    internal override IEnumerable<Kernel> Kernels => MultiHeadAttentionKernels.OfBoxRelative;
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)
     {

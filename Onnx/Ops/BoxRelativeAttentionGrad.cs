@@ -1,3 +1,4 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -45,6 +46,8 @@ public sealed class BoxRelativeAttentionGrad : AttentionOp
         });
 
     internal override bool KeepsSingle(int input) => input is 4 or 5 or 8;
+
+    internal override IEnumerable<Kernel> Kernels => MultiHeadAttentionKernels.OfBoxRelativeGradient;
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) =>
         [inputs[1], inputs[2], inputs[3], inputs[4], inputs[5]];

@@ -80,9 +80,16 @@ internal static unsafe class AttentionBias<TVector, TSimd>
     where TVector : unmanaged
     where TSimd : ISimd<float, TVector>
 {
+    private const float Penalty = (float)Ops.BoxRelativeAttention.PaddingPenalty;
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Add(in AttentionInputs<float> inputs, int batch, int head, int query, float* scores)
     {
+        if (inputs.BoxBias.IsPresent)
+        {
+            AddOfBox(inputs, batch, head, query, scores);
+            return;
+        }
         var bias = inputs.Bias + inputs.BiasLayout.At(batch, head, query);
         if (inputs.BiasLayout.Key == 0)
         {
@@ -97,6 +104,25 @@ internal static unsafe class AttentionBias<TVector, TSimd>
         {
             var added = Lanes<TVector, TSimd>.Load(bias + column, inputs.Keys - column);
             TSimd.Store(TSimd.Add(TSimd.Load(scores + column), added), scores + column);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void AddOfBox(in AttentionInputs<float> inputs, int batch, int head, int query, float* scores)
+    {
+        var box = inputs.BoxBias;
+        var row = ((long)batch * inputs.Queries) + query;
+        var columns = box.Columns + (row * box.ColumnCount * inputs.Heads) + head;
+        var rows = box.Rows + (row * box.RowCount * inputs.Heads) + head;
+        var (rowLimit, columnLimit) = (box.Extent[2 * batch], box.Extent[(2 * batch) + 1]);
+        for (var y = 0; y < box.RowCount; y++, scores += box.ColumnCount)
+        {
+            var ofRow = rows[(long)y * inputs.Heads];
+            for (var x = 0; x < box.ColumnCount; x++)
+            {
+                var penalty = y >= rowLimit || x >= columnLimit ? Penalty : 0;
+                scores[x] += ofRow + columns[(long)x * inputs.Heads] - penalty;
+            }
         }
     }
 }

@@ -6,11 +6,11 @@ namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 /// The gradient of multi-head attention on the CPU. One item of work adds up all that a gradient of keys, values or bias sums, so the
 /// result does not depend on the number of threads.
 /// </summary>
-internal sealed unsafe class MultiHeadAttentionGradKernel<TVector, TSimd>(KernelAttributes attributes, bool isPacked) : IKernel
+internal sealed unsafe class MultiHeadAttentionGradKernel<TVector, TSimd>(KernelAttributes attributes, AttentionForm form) : IKernel
     where TVector : unmanaged
     where TSimd : ISimd<float, TVector>
 {
-    private readonly AttentionArguments _arguments = new(attributes, isPacked);
+    private readonly AttentionArguments _arguments = new(attributes, form);
 
     public void Compute(KernelContext context)
     {
@@ -18,7 +18,7 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<TVector, TSimd>(Kernel
         var inputs = _arguments.Read<float>(context, First);
         var (batch, queries) = (inputs.Batch, inputs.Queries);
         var biasGrad = _arguments.BiasGradient<float>(context, First);
-        var after = First + _arguments.BiasIndex + 1;
+        var after = First + _arguments.Count;
         var work = new Work
         {
             Inputs = inputs,
@@ -27,6 +27,7 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<TVector, TSimd>(Kernel
             Output = context.Input(after).Expect("[N, L, E]", batch, queries, inputs.ValueChannels).Data<float>(),
             LogSumExp = context.Input(after + 1).Expect("[N, heads, L]", batch, inputs.Heads, queries).Data<float>(),
             BiasGrad = biasGrad,
+            BoxBiasGrad = _arguments.BoxBiasGradient(context, First),
         };
         (work.QueryGrad, work.KeyGrad, work.ValueGrad) = _arguments.Gradients(context, inputs);
         context.ParallelFor(work, (batch / work.BatchOfItem) * (work.Tiles.HeadGroups / work.GroupsOfItem));
@@ -47,6 +48,7 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<TVector, TSimd>(Kernel
         public AttentionRows<float> KeyGrad;
         public AttentionRows<float> ValueGrad;
         public float* BiasGrad;
+        public BoxBias BoxBiasGrad;
 
         private float* _keyPanels;
         private float* _valuePanels;
@@ -179,6 +181,27 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<TVector, TSimd>(Kernel
             }
             if (BiasGrad != null)
                 AddBiasGrad(BiasGrad + Inputs.BiasLayout.At(batch, head, query), grads);
+            if (BoxBiasGrad.IsPresent)
+                WriteBoxBiasGrad(batch, head, query, grads);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void WriteBoxBiasGrad(int batch, int head, int query, float* grads)
+        {
+            var (columnCount, rowCount, heads) = (Inputs.BoxBias.ColumnCount, Inputs.BoxBias.RowCount, Inputs.Heads);
+            var row = ((long)batch * Inputs.Queries) + query;
+            var columns = BoxBiasGrad.Columns + (row * columnCount * heads) + head;
+            var rows = BoxBiasGrad.Rows + (row * rowCount * heads) + head;
+            for (var y = 0; y < rowCount; y++, grads += columnCount)
+            {
+                var sum = 0f;
+                for (var x = 0; x < columnCount; x++)
+                {
+                    sum += grads[x];
+                    columns[(long)x * heads] = (y == 0 ? 0 : columns[(long)x * heads]) + grads[x];
+                }
+                rows[(long)y * heads] = sum;
+            }
         }
 
         private readonly void AddBiasGrad(float* target, float* grads)

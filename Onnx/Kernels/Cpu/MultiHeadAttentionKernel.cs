@@ -6,14 +6,14 @@ namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 /// Multi-head attention on the CPU. An item of work takes some queries of one sequence: those of one head, or of short sequences those of
 /// all heads, so that whole rows are copied.
 /// </summary>
-internal sealed unsafe class MultiHeadAttentionKernel<TVector, TSimd>(KernelAttributes attributes, bool isPacked) : IKernel
+internal sealed unsafe class MultiHeadAttentionKernel<TVector, TSimd>(KernelAttributes attributes, AttentionForm form) : IKernel
     where TVector : unmanaged
     where TSimd : ISimd<float, TVector>
 {
     private const int QueriesTogether = 64;
     private const int EnoughItems = 16;
 
-    private readonly AttentionArguments _arguments = new(attributes, isPacked);
+    private readonly AttentionArguments _arguments = new(attributes, form);
 
     public void Compute(KernelContext context)
     {

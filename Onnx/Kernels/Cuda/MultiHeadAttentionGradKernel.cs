@@ -5,7 +5,7 @@ namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 /// and values; and where it is asked for that of the bias.
 /// </summary>
 /// <typeparam name="T"><see cref="float"/> or <see cref="Half"/>.</typeparam>
-internal sealed unsafe class MultiHeadAttentionGradKernel<T>(KernelAttributes attributes, bool isPacked) : IKernel
+internal sealed unsafe class MultiHeadAttentionGradKernel<T>(KernelAttributes attributes, AttentionForm form) : IKernel
     where T : unmanaged
 {
     private const string Source = "multi_head_attention_grad.cu";
@@ -14,14 +14,15 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<T>(KernelAttributes at
 
     private static readonly bool IsHalf = typeof(T) == typeof(Half);
 
-    private readonly AttentionArguments _arguments = new(attributes, isPacked);
+    private readonly AttentionArguments _arguments = new(attributes, form);
 
     public void Compute(KernelContext context)
     {
         var inputs = _arguments.Read<T>(context, FirstInput);
         var gradients = _arguments.Gradients(context, inputs);
         var biasGrad = _arguments.BiasGradient<T>(context, FirstInput);
-        var after = FirstInput + _arguments.BiasIndex + 1;
+        var boxBiasGrad = _arguments.BoxBiasGradient(context, FirstInput);
+        var after = FirstInput + _arguments.Count;
         var rows = (long)inputs.Batch * inputs.Heads * inputs.Queries;
         using var memory = context.Allocate(rows * sizeof(float));
         var parameters = new Parameters
@@ -37,6 +38,8 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<T>(KernelAttributes at
             QueryGrad = gradients.Query.At(0),
             KeyGrad = gradients.Key.At(0),
             ValueGrad = gradients.Value.At(0),
+            ColumnGrad = boxBiasGrad.Columns,
+            RowGrad = boxBiasGrad.Rows,
             Sizes = MultiHeadAttentionParameters.Of(inputs),
         };
         var stream = context.Stream;
@@ -64,15 +67,17 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<T>(KernelAttributes at
         }
         if (biasGrad != null)
             AddBiasGrad(context, inputs, parameters, biasGrad);
+        if (boxBiasGrad.IsPresent)
+            Launch("box_bias_grad", inputs.Queries, mostSums: 32, weights: 0, moreFloats: inputs.BoxBias.RowCount);
 
-        void Launch(string function, int positions, int mostSums, int weights)
+        void Launch(string function, int positions, int mostSums, int weights, int moreFloats = 0)
         {
             var tile = HeadTile.For(inputs, positions, mostSums);
             var call = parameters;
             call.RowBlocks = tile.Blocks(positions);
             tile.Launch(
                 Source, IsHalf, function, stream, new((long)inputs.Batch * inputs.Heads * call.RowBlocks),
-                tile.QueryWidth + tile.ValueWidth, weights, call);
+                tile.QueryWidth + tile.ValueWidth + moreFloats, weights, call);
         }
     }
 
@@ -125,6 +130,8 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<T>(KernelAttributes at
         public T* KeyGrad;
         public T* ValueGrad;
         public float* BiasPartials;
+        public float* ColumnGrad;
+        public float* RowGrad;
         public int RowBlocks;
         public int BiasBatch;
         public int BiasHeads;

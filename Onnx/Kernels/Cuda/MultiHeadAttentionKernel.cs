@@ -2,12 +2,12 @@ namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 
 /// <summary>Multi-head attention on CUDA: short sequences whole in a block, of others tiles.</summary>
 /// <typeparam name="T"><see cref="float"/> or <see cref="Half"/>.</typeparam>
-internal sealed unsafe class MultiHeadAttentionKernel<T>(KernelAttributes attributes, bool isPacked) : IKernel
+internal sealed unsafe class MultiHeadAttentionKernel<T>(KernelAttributes attributes, AttentionForm form) : IKernel
     where T : unmanaged
 {
     private const string Source = "multi_head_attention.cu";
 
-    private readonly AttentionArguments _arguments = new(attributes, isPacked);
+    private readonly AttentionArguments _arguments = new(attributes, form);
 
     public void Compute(KernelContext context)
     {

@@ -17,18 +17,26 @@ internal readonly struct MultiHeadAttentionParameters
     public readonly long BiasHead;
     public readonly long BiasQuery;
     public readonly long BiasKey;
+    public readonly nint BoxColumns;
+    public readonly nint BoxRows;
+    public readonly nint BoxExtent;
+    public readonly int ColumnCount;
+    public readonly int RowCount;
     public readonly float Scale;
 
     public static MultiHeadAttentionParameters Of<T>(in AttentionInputs<T> inputs) where T : unmanaged => new(
         inputs.Batch, inputs.Heads, inputs.Queries, inputs.Keys, inputs.Query.Stride, inputs.Key.Stride, inputs.Value.Stride,
-        inputs.ValueChannels, inputs.BiasLayout, inputs.Scale);
+        inputs.ValueChannels, inputs.BiasLayout, inputs.BoxBias, inputs.Scale);
 
-    private MultiHeadAttentionParameters(
-        int batch, int heads, int queries, int keys, int queryRow, int keyRow, int valueRow, int outputRow, in BiasLayout bias, float scale)
+    private unsafe MultiHeadAttentionParameters(
+        int batch, int heads, int queries, int keys, int queryRow, int keyRow, int valueRow, int outputRow, in BiasLayout bias,
+        in BoxBias box, float scale)
     {
         (Batch, Heads, Queries, Keys) = (batch, heads, queries, keys);
         (QueryRow, KeyRow, ValueRow, OutputRow) = (queryRow, keyRow, valueRow, outputRow);
         (BiasBatch, BiasHead, BiasQuery, BiasKey) = (bias.Batch, bias.Head, bias.Query, bias.Key);
+        (BoxColumns, BoxRows, BoxExtent) = ((nint)box.Columns, (nint)box.Rows, (nint)box.Extent);
+        (ColumnCount, RowCount) = (box.ColumnCount, box.RowCount);
         Scale = scale;
     }
 }
@@ -42,7 +50,8 @@ internal readonly struct MultiHeadAttentionParameters
 /// <param name="Rows">Positions that a warp takes: 4, 8 or 16.</param>
 /// <param name="Warps">Warps of a block: 1, 2 or 4.</param>
 /// <param name="HasBias">Whether scores differ in their bias.</param>
-internal readonly record struct HeadTile(int QueryWidth, int ValueWidth, int Rows, int Warps, bool HasBias)
+/// <param name="IsBoxRelative">Whether the bias is that of a map's columns and rows.</param>
+internal readonly record struct HeadTile(int QueryWidth, int ValueWidth, int Rows, int Warps, bool HasBias, bool IsBoxRelative)
 {
     private static readonly ConcurrentDictionary<(string Source, bool Half, HeadTile Tile), CudaProgram> Programs = new();
 
@@ -55,7 +64,8 @@ internal readonly record struct HeadTile(int QueryWidth, int ValueWidth, int Row
         var most = Math.Min(mostSums / parts, positions);
         var rows = most > 8 ? 16 : most > 4 ? 8 : 4;
         var warps = positions > 2 * rows ? 4 : positions > rows ? 2 : 1;
-        return new(inputs.QueryWidth, inputs.ValueWidth, rows, warps, !inputs.BiasLayout.IsScalar);
+        var isBoxRelative = inputs.BoxBias.IsPresent;
+        return new(inputs.QueryWidth, inputs.ValueWidth, rows, warps, isBoxRelative || !inputs.BiasLayout.IsScalar, isBoxRelative);
     }
 
     /// <summary>Blocks for the positions of one head.</summary>
@@ -87,6 +97,7 @@ internal readonly record struct HeadTile(int QueryWidth, int ValueWidth, int Row
         key.Source,
         [
             $"QUERY_WIDTH={key.Tile.QueryWidth}", $"VALUE_WIDTH={key.Tile.ValueWidth}", $"ROWS={key.Tile.Rows}", $"WARPS={key.Tile.Warps}",
-            .. key.Tile.HasBias ? ["BIAS"] : Array.Empty<string>(), .. key.Half ? ["T_HALF"] : Array.Empty<string>(),
+            .. key.Tile.HasBias ? ["BIAS"] : Array.Empty<string>(), .. key.Tile.IsBoxRelative ? ["BOX_BIAS"] : Array.Empty<string>(),
+            .. key.Half ? ["T_HALF"] : Array.Empty<string>(),
         ]));
 }

@@ -29,7 +29,7 @@ internal readonly record struct ShortAttention(int QueryWidth, int ValueWidth, i
     public static ShortAttention? For<T>(in AttentionInputs<T> inputs) where T : unmanaged
     {
         if (Math.Max(inputs.Queries, inputs.Keys) > Longest || Math.Max(inputs.QueryWidth, inputs.ValueWidth) > Widest
-            || Math.Min(inputs.Queries, inputs.Keys) == 0)
+            || Math.Min(inputs.Queries, inputs.Keys) == 0 || inputs.BoxBias.IsPresent)
             return null;
         var sizes = new ShortAttention(
             inputs.QueryWidth, inputs.ValueWidth, inputs.Queries, inputs.Keys, inputs.Heads, !inputs.BiasLayout.IsScalar);

@@ -1,8 +1,10 @@
 // Multi-head attention: each warp has ROWS queries of one head, a block WARPS warps, which share tiles of 32 keys and values. Compiled for
-// QUERY_WIDTH and VALUE_WIDTH, the channels of a head, ROWS (4, 8 or 16), WARPS (1, 2 or 4), and with BIAS where scores differ in theirs.
+// QUERY_WIDTH and VALUE_WIDTH, the channels of a head, ROWS (4, 8 or 16), WARPS (1, 2 or 4), and with BIAS where scores differ in theirs, BOX_BIAS
+// where that is the sum of a map's columns' and rows'.
 #include "attention_tile.cuh"
 #include "exponential.cuh"
 #include "multi_head_attention.cuh"
+#include "attention_bias.cuh"
 #include "reduction.cuh"
 
 #define PARTS ((VALUE_WIDTH + 31) / 32)
@@ -43,11 +45,10 @@ extern "C" __global__ void attend(const Parameters p)
     const int place = lane < ROWS && first + lane < s.queries ? first + lane : -1;
     const T* key_rows = p.key + start_of(sequence, s.keys, s.key_row, head, QUERY_WIDTH);
     const T* value_rows = p.value + start_of(sequence, s.keys, s.value_row, head, VALUE_WIDTH);
-    const T* bias = p.bias + sequence * s.bias_batch + head * s.bias_head;
     stage<ROWS, QUERY_WIDTH>(
         rows, QUERY_WIDTH, p.query + start_of(sequence, s.queries, s.query_row, head, QUERY_WIDTH), s.query_row, place, s.scale * LOG2_E);
 #ifndef BIAS
-    const float same = load(bias) * LOG2_E;
+    const float same = bias_of(p.bias, s, sequence, head, 0, 0);
 #endif
 
     float largest[ROWS], sum[ROWS], sums[ROWS][PARTS];
@@ -84,7 +85,7 @@ extern "C" __global__ void attend(const Parameters p)
         {
 #ifdef BIAS
             if (key < s.keys)
-                scores[r] = fmaf(load(bias + min(first + r, s.queries - 1) * s.bias_query + key * s.bias_key), LOG2_E, scores[r]);
+                scores[r] += bias_of(p.bias, s, sequence, head, min(first + r, s.queries - 1), key);
 #else
             scores[r] += same;
 #endif

@@ -14,6 +14,11 @@ struct Sizes
     long long bias_head;
     long long bias_query;
     long long bias_key;
+    const float* box_columns;     // with BOX_BIAS: [N, L, W, heads]
+    const float* box_rows;        // [N, L, H, heads]
+    const long long* box_extent;  // [N, 2], rows and columns that are not padding
+    int column_count;
+    int row_count;
     float scale;
 };
 

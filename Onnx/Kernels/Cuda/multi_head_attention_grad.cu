@@ -1,9 +1,10 @@
 // The gradient of multi-head attention. Scores are computed again from query, key and logsumexp; nothing is added by atomics, so the result
 // is the same each time. Compiled for QUERY_WIDTH and VALUE_WIDTH, the channels of a head, ROWS (4, 8 or 16), WARPS (1, 2 or 4), and with
-// BIAS where scores differ in theirs.
+// BIAS where scores differ in theirs, BOX_BIAS where that is the sum of a map's columns' and rows'.
 #include "attention_tile.cuh"
 #include "exponential.cuh"
 #include "multi_head_attention.cuh"
+#include "attention_bias.cuh"
 #include "reduction.cuh"
 
 #define QUERY_PARTS ((QUERY_WIDTH + 31) / 32)
@@ -24,6 +25,8 @@ struct Parameters
     T* key_grad;
     T* value_grad;
     float* bias_partials;      // [parts, bias_batch, bias_heads, L, S]
+    float* column_grad;        // of box_columns
+    float* row_grad;           // of box_rows
     int row_blocks;            // blocks for the queries, or keys, of a head
     int bias_batch;            // sequences that have biases of their own: 1 or all
     int bias_heads;            // heads that have biases of their own: 1 or all
@@ -69,12 +72,6 @@ __device__ __forceinline__ void stage_tiles(
         m.value_tile + warp * SHARE * tile_stride<VALUE_WIDTH>(), tile_stride<VALUE_WIDTH>(), value_like, value_row, place, 1.0f);
 }
 
-__device__ __forceinline__ float bias_of(const Parameters& p, long long sequence, int head, int query, int key)
-{
-    const Sizes& s = p.sizes;
-    return load(p.bias + sequence * s.bias_batch + head * s.bias_head + query * s.bias_query + key * s.bias_key) * LOG2_E;
-}
-
 // The gradient of the queries, a warp ROWS of them.
 extern "C" __global__ void query_grad(const Parameters p)
 {
@@ -109,7 +106,7 @@ extern "C" __global__ void query_grad(const Parameters p)
             p.output_products[group * s.queries + first + r] = products[r];
         log_sum_exp[r] = exists ? p.log_sum_exp[group * s.queries + first + r] * LOG2_E : 0.0f;
 #ifndef BIAS
-        log_sum_exp[r] -= bias_of(p, 0, 0, 0, 0);
+        log_sum_exp[r] -= bias_of(p.bias, s, 0, 0, 0, 0);
 #endif
 #pragma unroll
         for (int part = 0; part < QUERY_PARTS; part++)
@@ -132,7 +129,7 @@ extern "C" __global__ void query_grad(const Parameters p)
         {
 #ifdef BIAS
             if (key < s.keys)
-                scores[r] += bias_of(p, sequence, head, min(first + r, s.queries - 1), key);
+                scores[r] += bias_of(p.bias, s, sequence, head, min(first + r, s.queries - 1), key);
 #endif
             grads[r] = key < s.keys ? exp2_fast(scores[r] - log_sum_exp[r]) * (grads[r] - products[r]) : 0.0f;
         }
@@ -162,7 +159,7 @@ extern "C" __global__ void key_value_grad(const Parameters p)
     stage<ROWS, QUERY_WIDTH>(m.query_rows, QUERY_WIDTH, p.key + key_start, s.key_row, place, s.scale * LOG2_E);
     stage<ROWS, VALUE_WIDTH>(m.value_rows, VALUE_WIDTH, p.value + value_start, s.value_row, place, 1.0f);
 #ifndef BIAS
-    const float same = bias_of(p, 0, 0, 0, 0);
+    const float same = bias_of(p.bias, s, 0, 0, 0, 0);
 #endif
 
     float key_sums[ROWS][QUERY_PARTS], value_sums[ROWS][VALUE_PARTS];
@@ -199,7 +196,7 @@ extern "C" __global__ void key_value_grad(const Parameters p)
         {
 #ifdef BIAS
             if (exists)
-                probabilities[r] += bias_of(p, sequence, head, query, min(first + r, s.keys - 1));
+                probabilities[r] += bias_of(p.bias, s, sequence, head, query, min(first + r, s.keys - 1));
 #endif
             probabilities[r] = exists ? exp2_fast(probabilities[r] - log_sum_exp) : 0.0f;
             grads[r] = probabilities[r] * (grads[r] - product);
@@ -256,7 +253,7 @@ extern "C" __global__ void bias_grad(const Parameters p)
             if (first + r >= s.queries || key >= s.keys)
                 continue;
             const long long row = group * s.queries + first + r;
-            const float score = scores[r] + bias_of(p, sequence, head, first + r, key);
+            const float score = scores[r] + bias_of(p.bias, s, sequence, head, first + r, key);
             sums[r] = fmaf(exp2_fast(score - p.log_sum_exp[row] * LOG2_E), grads[r] - p.output_products[row], sums[r]);
         }
     }
@@ -268,6 +265,89 @@ extern "C" __global__ void bias_grad(const Parameters p)
             p.bias_partials[(target + first + r) * s.keys + key] = sums[r];
     }
 }
+
+#ifdef BOX_BIAS
+// The gradients of the biases of columns and rows, a warp ROWS queries. Tiles are parts of a row of the map: each lane has a column, whose
+// sum over the rows stays with it, and the sums of rows gather in shared memory. After query_grad.
+extern "C" __global__ void box_bias_grad(const Parameters p)
+{
+    extern __shared__ float4 shared_memory[];
+    const Sizes& s = p.sizes;
+    const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
+    const Memory m = lay_out<0>(reinterpret_cast<float*>(shared_memory), warp);
+    const Memory end = lay_out<0>(reinterpret_cast<float*>(shared_memory), WARPS);
+    float* row_sums = end.query_rows + warp * ROWS * s.row_count;
+    const long long group = blockIdx.x / p.row_blocks;
+    const int first = ((int)(blockIdx.x % p.row_blocks) * WARPS + warp) * ROWS;
+    const int head = (int)(group % s.heads);
+    const long long sequence = group / s.heads;
+    const int place = lane < ROWS && first + lane < s.queries ? first + lane : -1;
+    const T* key_rows = p.key + start_of(sequence, s.keys, s.key_row, head, QUERY_WIDTH);
+    const T* value_rows = p.value + start_of(sequence, s.keys, s.value_row, head, VALUE_WIDTH);
+    stage<ROWS, QUERY_WIDTH>(
+        m.query_rows, QUERY_WIDTH, p.query + start_of(sequence, s.queries, s.query_row, head, QUERY_WIDTH), s.query_row, place,
+        s.scale * LOG2_E);
+    stage<ROWS, VALUE_WIDTH>(
+        m.value_rows, VALUE_WIDTH, p.output_grad + start_of(sequence, s.queries, s.output_row, head, VALUE_WIDTH), s.output_row, place, 1.0f);
+    for (int i = lane; i < ROWS * s.row_count; i += 32)
+        row_sums[i] = 0.0f;
+
+    float log_sum_exp[ROWS], products[ROWS];
+#pragma unroll
+    for (int r = 0; r < ROWS; r++)
+    {
+        const long long row = group * s.queries + min(first + r, s.queries - 1);
+        log_sum_exp[r] = p.log_sum_exp[row] * LOG2_E;
+        products[r] = p.output_products[row];
+    }
+    for (int start = 0; start < s.column_count; start += 32)
+    {
+        const int x = start + lane;
+        float column_sums[ROWS];
+#pragma unroll
+        for (int r = 0; r < ROWS; r++)
+            column_sums[r] = 0.0f;
+        for (int y = 0; y < s.row_count; y++)
+        {
+            __syncthreads();
+            stage_tiles(m, warp, key_rows, s.key_row, value_rows, s.value_row, y * s.column_count + start, (y + 1) * s.column_count);
+            __syncthreads();
+            if (first >= s.queries)
+                continue;
+            float scores[ROWS], grads[ROWS];
+            multiply<QUERY_WIDTH>(scores, m.query_rows, m.query_tile + lane * tile_stride<QUERY_WIDTH>());
+            multiply<VALUE_WIDTH>(grads, m.value_rows, m.value_tile + lane * tile_stride<VALUE_WIDTH>());
+#pragma unroll
+            for (int r = 0; r < ROWS; r++)
+            {
+                float grad = 0.0f;
+                if (x < s.column_count && first + r < s.queries)
+                {
+                    const float score = scores[r] + bias_of(p.bias, s, sequence, head, first + r, y * s.column_count + x);
+                    grad = exp2_fast(score - log_sum_exp[r]) * (grads[r] - products[r]);
+                }
+                column_sums[r] += grad;
+                const float sum = warp_sum(grad);
+                if (lane == 0)
+                    row_sums[r * s.row_count + y] += sum;
+            }
+        }
+#pragma unroll
+        for (int r = 0; r < ROWS; r++)
+        {
+            if (x < s.column_count && first + r < s.queries)
+                p.column_grad[((sequence * s.queries + first + r) * s.column_count + x) * s.heads + head] = column_sums[r];
+        }
+    }
+    __syncwarp();
+    for (int i = lane; i < ROWS * s.row_count; i += 32)
+    {
+        const int r = i / s.row_count, y = i - r * s.row_count;
+        if (first + r < s.queries)
+            p.row_grad[((sequence * s.queries + first + r) * s.row_count + y) * s.heads + head] = row_sums[i];
+    }
+}
+#endif
 
 struct BiasSums
 {

@@ -131,6 +131,14 @@ public class OpKernelTests
         ["MultiHeadSelfAttentionGrad of an odd width"] = inputs => SelfAttentionGrad(inputs, 7, 17, 2, 5, 2, 17, 17),
         ["MultiHeadSelfAttentionGrad of long sequences"] = inputs => SelfAttentionGrad(inputs, 2, 197, 3, 64),
         ["MultiHeadSelfAttentionGrad with a bias"] = inputs => SelfAttentionGrad(inputs, 5, 36, 3, 20, 1, 3, 36, 36),
+        ["BoxRelativeAttention"] = inputs => BoxRelative(inputs, 2, 37, 5, 9, 32, 4, 5, 9, 3, 7),
+        ["BoxRelativeAttention of one head, query and row"] = inputs => BoxRelative(inputs, 1, 1, 1, 13, 24, 1, 1, 13),
+        ["BoxRelativeAttention of a map that is all padding"] = inputs => BoxRelative(inputs, 2, 3, 3, 4, 10, 2, 0, 0, 3, 0),
+        ["BoxRelativeAttention of a large map"] = inputs => BoxRelative(inputs, 1, 70, 24, 45, 64, 2, 20, 45),
+        ["BoxRelativeAttentionGrad"] = inputs => BoxRelativeGrad(inputs, 2, 37, 5, 9, 32, 4, 5, 9, 3, 7),
+        ["BoxRelativeAttentionGrad of one head, query and row"] = inputs => BoxRelativeGrad(inputs, 1, 1, 1, 13, 24, 1, 1, 13),
+        ["BoxRelativeAttentionGrad of a map that is all padding"] = inputs => BoxRelativeGrad(inputs, 2, 3, 3, 4, 10, 2, 0, 0, 3, 0),
+        ["BoxRelativeAttentionGrad of a large map"] = inputs => BoxRelativeGrad(inputs, 1, 70, 24, 45, 64, 2, 20, 45),
         ["LinearAssignment"] = inputs => [LinearAssignment.Apply(inputs.Next(3, 11, 5), inputs.Builder.Int64(5, 0, 3))],
         ["LinearAssignment of as many queries as targets"] = inputs =>
             [LinearAssignment.Apply(inputs.Next(2, 9, 9), inputs.Builder.Int64(9, 9))],
@@ -321,6 +329,33 @@ public class OpKernelTests
             nameof(MultiHeadSelfAttentionGrad), [inputs.Next(batch, length, heads * width), packed, added, forward[0], forward[1]],
             bias.Length == 0 ? 1 : 2, new() { ["num_heads"] = heads, ["scale"] = 0.4f }, AttentionOp.Domain);
     }
+
+    private static Value[] BoxRelative(
+        Inputs inputs, long batch, long queries, long height, long width, long channels, int heads, params long[] extent) =>
+        inputs.Builder.Ops(
+            nameof(BoxRelativeAttention), BoxRelativeInputs(inputs, batch, queries, height, width, channels, heads, extent), 2,
+            new() { ["num_heads"] = heads }, AttentionOp.Domain);
+
+    private static Value[] BoxRelativeGrad(
+        Inputs inputs, long batch, long queries, long height, long width, long channels, int heads, params long[] extent)
+    {
+        var arguments = BoxRelativeInputs(inputs, batch, queries, height, width, channels, heads, extent);
+        var forward = inputs.Builder.Ops(
+            nameof(BoxRelativeAttention), arguments, 2, new() { ["num_heads"] = heads }, AttentionOp.Domain);
+        return inputs.Builder.Ops(
+            nameof(BoxRelativeAttentionGrad), [inputs.Next(batch, queries, channels), .. arguments, .. forward], 5,
+            new() { ["num_heads"] = heads }, AttentionOp.Domain);
+    }
+
+    // The biases are in single precision; the extent is the rows and columns of each map that are no padding.
+    private static Value[] BoxRelativeInputs(
+        Inputs inputs, long batch, long queries, long height, long width, long channels, int heads, long[] extent) =>
+    [
+        inputs.Next(batch, queries, channels), inputs.Next(batch, height * width, channels), inputs.Next(batch, height * width, channels),
+        inputs.Next(batch, queries, width, heads).Cast(TensorElementType.Float),
+        inputs.Next(batch, queries, height, heads).Cast(TensorElementType.Float),
+        inputs.Builder.Constant(Tensor.Create<long>(extent, batch, 2)),
+    ];
 
     private static Value[] BatchNorm(Inputs inputs, params long[] dims) =>
         inputs.Builder.Ops(

@@ -1,0 +1,112 @@
+using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Training;
+using Microsoft.ML.Attention.Onnx.Weights;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.Attention.Onnx.Tests.Models;
+
+public class PlainDetrTests
+{
+    private static readonly PlainDetrConfig Tiny = new()
+    {
+        Backbone = new()
+        {
+            Width = 8, Depths = [1, 2, 1, 1], HeadCounts = [1, 2, 2, 4], WindowSize = 4, PretrainedWindowSizes = [4, 4, 4, 4],
+            IsGlobal = [false, false, false, true],
+        },
+        Width = 32, HeadCount = 4, MlpWidth = 32, LayerCount = 2, QueryCount = 6, AuxiliaryQueryCount = 8, BoxBiasWidth = 8, ClassCount = 3,
+    };
+
+    [Theory]
+    [InlineData("plain_detr_swinv2_small_sup_ape", 62_644_691)]
+    [InlineData("plain_detr_swinv2_small_sup_boxrpe", 62_712_275)]
+    [InlineData("plain_detr_swinv2_small_mim_boxrpe_reparam", 62_712_275)]
+    public void Published_models_have_the_published_number_of_parameters(string name, long count)
+    {
+        var counting = new CountingWeights();
+        PlainDetr.Build(PlainDetr.Variants[name], counting);
+        Assert.Equal(count, counting.Count);
+    }
+
+    [Theory]
+    [InlineData(false, BoxBias.Linear)]
+    [InlineData(true, BoxBias.Linear)]
+    [InlineData(false, BoxBias.None)]
+    [InlineData(true, BoxBias.Logarithmic)]
+    public void Every_parameter_is_trained(bool isReparameterized, BoxBias bias)
+    {
+        const int Batch = 2, Objects = 3;
+        var config = Tiny with { IsReparameterized = isReparameterized, BoxBias = bias, ProposalSize = 4 };
+        var model = PlainDetr.BuildForTraining(config, new SomeWeights(), 80, 96);
+        var graph = model.Graph;
+        var parameters = graph.Initializers
+            .Where(entry => entry.Value.Type == TensorElementType.Float && !entry.Key.Contains("const_", StringComparison.Ordinal))
+            .Select(entry => entry.Key).ToArray();
+        GraphSimplifier.FixSizes(graph, new Dictionary<string, long> { ["N"] = Batch }, model.Functions);
+        var outputs = graph.Outputs.ToArray();
+        Backward.Prepare(graph, model.Functions);
+        var builder = new GraphBuilder(graph);
+        var targets = DetectionTargets.AddInputs(builder, Batch, Objects);
+        var loss = new DetectionLoss(config, targets, copyCount: 2).Of(outputs.ToDictionary(name => name, name => builder[name]));
+        builder.Output("loss", loss);
+        var gradients = Backward.Differentiate(loss, parameters);
+        Assert.Equal(parameters.Order(), gradients.Keys.Intersect(parameters).Order());
+        foreach (var parameter in parameters)
+            builder.Output("gradient of " + parameter, gradients[parameter]);
+
+        var scale = isReparameterized ? 80f : 1;
+        var boxes = new[] { 0.3f, 0.4f, 0.2f, 0.3f, 0.6f, 0.5f, 0.5f, 0.4f, 0.5f, 0.5f, 0.1f, 0.1f };
+        var results = SessionRunner.Run(builder.ToModel(), new Dictionary<string, Tensor>
+        {
+            ["image"] = RandomTensor.Float(1, Batch, 3, 80, 96),
+            ["size"] = Tensor.Create<long>([80, 96, 70, 64], Batch, 2),
+            ["target_boxes"] = Tensor.Create<float>([.. boxes.Concat(boxes).Select(side => side * scale)], Batch, Objects, 4),
+            ["target_classes"] = Tensor.Create<long>([0, 2, 1, 1, 0, 0], Batch, Objects),
+            ["target_count"] = Tensor.Create<long>([2, 3], Batch),
+        });
+        Assert.True(float.IsFinite(results["loss"].AsSpan<float>()[0]));
+        foreach (var parameter in parameters)
+        {
+            var gradient = results["gradient of " + parameter].AsSpan<float>().ToArray();
+            Assert.All(gradient, value => Assert.True(float.IsFinite(value), parameter));
+            Assert.True(gradient.Any(value => value != 0), parameter);
+        }
+    }
+
+    [Fact]
+    public void Depth_and_decay_follow_the_published_recipe()
+    {
+        var config = PlainDetr.Variants["plain_detr_swinv2_small_mim_boxrpe"];
+        Assert.Equal(25, config.BlocksBehind("backbone.0.net.body.patch_embed.proj.weight"));
+        Assert.Equal(24, config.BlocksBehind("backbone.0.net.body.layers.0.blocks.0.attn.qkv.weight"));
+        Assert.Equal(23, config.BlocksBehind("backbone.0.net.body.layers.0.downsample.reduction.weight"));
+        Assert.Equal(1, config.BlocksBehind("backbone.0.net.body.layers.3.blocks.1.norm1.weight"));
+        Assert.Equal(0, config.BlocksBehind("backbone.0.net.body.norm3.weight"));
+        Assert.Equal(0, config.BlocksBehind("backbone.0.upsample.0.weight"));
+        Assert.True(PlainDetrConfig.Decays("input_proj.0.1.weight"));
+        Assert.False(PlainDetrConfig.Decays("backbone.0.net.body.layers.0.blocks.0.attn.q_bias"));
+        Assert.False(PlainDetrConfig.Decays("transformer.level_embed"));
+    }
+
+    private sealed class CountingWeights : WeightSource
+    {
+        public long Count { get; private set; }
+
+        public override string Description => "counted weights";
+
+        public override Tensor Find(string name, IReadOnlyList<long> dims, Initialization initialization)
+        {
+            Count += dims.Aggregate(1L, (product, dim) => product * dim);
+            return Initialization.Zeros.Draw(0, name, dims);
+        }
+    }
+
+    // Away from the start, where whole branches are zero.
+    private sealed class SomeWeights : WeightSource
+    {
+        public override string Description => "some weights";
+
+        public override Tensor Find(string name, IReadOnlyList<long> dims, Initialization initialization) =>
+            Initialization.Uniform(dims.Count == 1 ? 0.5 : 0.3).Draw(1, name, dims);
+    }
+}

@@ -190,6 +190,9 @@ public sealed class Trainer : IDisposable
     /// <inheritdoc/>
     public void Dispose()
     {
+        // Bindings hold values, and values give their memory back to the allocators, which are the session's.
+        _step.Unbind();
+        _update?.Unbind();
         foreach (var value in _inputs.Values.Concat(_scalars.Values))
             value.Dispose();
         _state.Dispose();

@@ -3,6 +3,7 @@
 #   .gpu/runtime/ort-cuda.tar.xz  ONNX Runtime with its CUDA provider, made once from ../shared/gpu (a stand-in for the package
 #                                 Microsoft.ML.OnnxRuntime.Gpu, which an application references in the ordinary way)
 #   .gpu/app/app.tar.xz           the test programs, published self-contained
+#   .gpu/data/data.tar.xz         the folder DATA, where that is set
 # usage: prepare.sh [--runtime-from FILE]   (PROGRAMS and GOLDENS choose among the test programs and the families of reference cases)
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -16,10 +17,8 @@ fi
 stage=$(mktemp -d)
 trap 'rm -rf "$stage"' EXIT
 # One folder, so that the programs share one .NET runtime.
-for program in ${PROGRAMS:-Onnx.Tests Attention.Tests Vision.Tests Goldens Benchmarks DetectObjects}; do
-  folder=tests/$program
-  [ -d "$folder" ] || folder=samples/$program
-  dotnet publish "$folder" -c Release -r linux-x64 --self-contained -p:GpuBundle=true -p:TreatWarningsAsErrors=false \
+for program in ${PROGRAMS:-tests/Onnx.Tests tests/Attention.Tests tests/Vision.Tests tests/Goldens tests/Benchmarks}; do
+  dotnet publish "$program" -c Release -r linux-x64 --self-contained -p:GpuBundle=true -p:RunAnalyzers=false \
     -v quiet --nologo -o "$stage/app"
 done
 rm -f "$stage"/app/*.pdb "$stage"/app/*.xml
@@ -29,6 +28,9 @@ for family in ${GOLDENS:-biformer tnt raftmlp ela plain-detr ugdc}; do
     cp -r "../shared/goldens/$family" "$stage/app/goldens/"
   fi
 done
-cp ../shared/data/bccd/bccd.zip "$stage/app/" 2> /dev/null || true # pictures for DetectObjects
+if [ -n "${DATA:-}" ]; then
+  mkdir -p .gpu/data
+  tar c -C "$(dirname "$DATA")" --transform 's,^[^/]*,data,' "$(basename "$DATA")" | xz -T0 -0 > .gpu/data/data.tar.xz
+fi
 tar c -C "$stage" app | xz -T0 -3 > .gpu/app/app.tar.xz
 ls -l .gpu/runtime/ort-cuda.tar.xz .gpu/app/app.tar.xz

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Runs the CUDA tests and the GPU benchmarks on a machine with an NVIDIA Hopper GPU, CUDA 13 and cuDNN 9, from what
 # eng/gpu/prepare.sh made. Unpacks whichever of the two archives is there; with only the runtime it stops after unpacking.
-# usage: run.sh [unpack|tests|goldens|bench|detect|all]...   (TEST_ARGS goes to the test programs; MODELS and PRECISIONS
+# usage: run.sh [unpack|tests|goldens|bench|all]...   (TEST_ARGS goes to the test programs; MODELS and PRECISIONS
 # choose the training steps of bench)
 set -euo pipefail
 root=$(cd "$(dirname "$0")/../.." && pwd)
 home=${GPU_HOME:-/tmp/attention-gpu}
 python=${PYTHON:-/opt/torch/.venv/bin/python}
 mkdir -p "$home"
-for archive in "$root"/.gpu/runtime/ort-cuda.tar.xz "$root"/.gpu/app/app.tar.xz; do
+for archive in "$root"/.gpu/{runtime/ort-cuda,data/data,app/app}.tar.xz; do
   [ -f "$archive" ] && tar xJf "$archive" -C "$home"
 done
 [ -d "$home/app" ] || { echo "runtime unpacked into $home; no program yet"; exit 0; }
@@ -33,9 +33,6 @@ for what in "${@:-all}"; do
       else
         echo "goldens: not run, prepare.sh found no ../shared/goldens"
       fi ;;&
-    detect) # trains a detector of blood cells in MINUTES
-      "$home/app/DetectObjects" --data "$home/app/bccd.zip" --output "${OUT:-$home}/detect" --epochs "${EPOCHS:-600}" \
-        --minutes "${MINUTES:-7}" --batch "${BATCH:-16}" --rate "${RATE:-4e-4}" || failed=1 ;;
     bench | all)
       for model in ${MODELS:-biformer_tiny tnt_s_patch16_224 raftmlp_s}; do
         for precision in ${PRECISIONS:-tf32 amp}; do

@@ -5,6 +5,9 @@ namespace Microsoft.ML.Attention.Vision.Pixels;
 /// <summary>A row's picture, to be decoded later and by any thread.</summary>
 internal abstract class Picture
 {
+    /// <summary>Whether there is no picture: an empty path or content.</summary>
+    public virtual bool IsEmpty => false;
+
     /// <summary>Decodes the picture.</summary>
     /// <exception cref="InvalidDataException">It is not a decodable image; the message names column, picture and reason.</exception>
     public abstract void Decode(PixelBuffer pixels);
@@ -19,6 +22,8 @@ internal abstract class Picture
 /// <summary>A picture in a file.</summary>
 internal sealed class FilePicture(string column, string path) : Picture
 {
+    public override bool IsEmpty => path.Length == 0;
+
     public override void Decode(PixelBuffer pixels)
     {
         if (!ImageFile.TryRead(path, pixels, out var reason))
@@ -29,6 +34,8 @@ internal sealed class FilePicture(string column, string path) : Picture
 /// <summary>The content of a picture's file.</summary>
 internal sealed class EncodedPicture(string column, byte[] content) : Picture
 {
+    public override bool IsEmpty => content.Length == 0;
+
     public override void Decode(PixelBuffer pixels)
     {
         if (!ImageFile.TryDecode(content, pixels, out var reason))

@@ -91,16 +91,7 @@ public sealed partial class ImageAttentionTrainer
                     AverageDecay = _options.WeightAveraging,
                 },
             });
-        // Opening the model decides, and logs, where it runs.
-        using var forward = OnnxSession.Open(Host, new ModelContent(model.Model.ToBytes()), _options.Scoring.Session);
-        channel.Info($"Training {graph.ParameterCount} parameters on {forward.Provider}, {batchSize} pictures a step.");
-        using var session = new SessionOptions { IntraOpNumThreads = _options.Scoring.Session.IntraOpThreadCount };
-        if (forward.CudaDevice is { } device)
-            session.AppendExecutionProvider_CUDA(device);
-        // The kernels for the CPU are of float32.
-        if (forward.CudaDevice is not null || _options.Precision == TrainingPrecision.Float32)
-            KernelLibrary.Register(session, cuda: forward.CudaDevice is not null);
-        return new(graph, session, forward.CudaDevice, seed);
+        return TrainingSession.Start(Host, graph, _options.Scoring.Session, batchSize, seed, channel);
     }
 
     /// <summary>What must not change between a training and the one that resumes it.</summary>

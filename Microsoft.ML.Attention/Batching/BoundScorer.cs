@@ -55,13 +55,8 @@ internal sealed class BoundScorer : IRowMapper
     {
         for (int slot = 0; slot < batch.Count; slot++)
         {
-            if (batch.Failure(slot) is not { } failure)
-                continue;
-            string message = $"row {batch.FirstRow + slot}: {failure.Message}";
-            if (_transformer.Scoring.BadInput == BadInput.Throw)
-                throw new InvalidDataException($"{message} (set BadInput to ScoreAsMissing to go on without such rows)", failure);
-            _transformer.CountBadRow();
-            channel.Warning(message);
+            if (batch.Failure(slot) is { } failure)
+                _transformer.ReportBadRow(batch.FirstRow + slot, failure, channel);
         }
     }
 

@@ -52,7 +52,8 @@ public abstract class OnnxTransformerBase : ITransformer, IDisposable
     internal long RunCount => _session?.RunCount ?? 0;
 
     /// <inheritdoc/>
-    public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) => Bind(inputSchema).OutputSchema;
+    public DataViewSchema GetOutputSchema(DataViewSchema inputSchema) =>
+        CreateView(new EmptyDataView(Host, inputSchema), CancellationToken.None).Schema;
 
     /// <inheritdoc/>
     public IDataView Transform(IDataView input) => Transform(input, CancellationToken.None);
@@ -65,7 +66,7 @@ public abstract class OnnxTransformerBase : ITransformer, IDisposable
     public IDataView Transform(IDataView input, CancellationToken cancellation)
     {
         Host.CheckValue(input, nameof(input));
-        return new BatchingDataView(Host, Bind(input.Schema), input, cancellation);
+        return CreateView(input, cancellation);
     }
 
     /// <summary>
@@ -114,7 +115,20 @@ public abstract class OnnxTransformerBase : ITransformer, IDisposable
         SaveCore(context);
     }
 
-    internal void CountBadRow() => Interlocked.Increment(ref _badRowCount);
+    /// <summary>Throws for a row that could not be read, or warns of it and counts it.</summary>
+    internal void ReportBadRow(long row, Exception failure, IChannel channel)
+    {
+        var message = $"row {row}: {failure.Message}";
+        if (Scoring.BadInput == BadInput.Throw)
+            throw new InvalidDataException($"{message} (set BadInput to ScoreAsMissing to go on without such rows)", failure);
+        Interlocked.Increment(ref _badRowCount);
+        channel.Warning(message);
+    }
 
-    private protected BoundScorer Bind(DataViewSchema schema) => new(Host, this, schema);
+    /// <summary>The rows with the transformer's columns: scored in batches, unless a transformer has another way.</summary>
+    private protected virtual IDataView CreateView(IDataView input, CancellationToken cancellation) =>
+        new BatchingDataView(Host, new BoundScorer(Host, this, input.Schema), input, cancellation);
+
+    /// <summary>Scores single rows.</summary>
+    private protected virtual IRowMapper Bind(DataViewSchema schema) => new BoundScorer(Host, this, schema);
 }

@@ -29,6 +29,17 @@ public static class Losses
         return (difference * difference).ReduceMean([.. Enumerable.Range(0, predictions.Shape.Rank).Select(axis => (long)axis)]);
     }
 
+    /// <summary>The mean of d^2 / 2 where the difference d is below 1, of |d| - 1/2 elsewhere (Huber's loss).</summary>
+    /// <param name="predictions">[...]</param>
+    /// <param name="targets">[...]</param>
+    /// <returns>A scalar.</returns>
+    public static Value SmoothL1(Value predictions, Value targets)
+    {
+        var distance = (predictions - targets).Apply("Abs");
+        var near = distance.Builder.Op("Min", [distance, distance.Builder.Scalar(1, distance)]);
+        return (near * (distance - (near * 0.5))).ReduceMean([.. Enumerable.Range(0, distance.Shape.Rank).Select(axis => (long)axis)]);
+    }
+
     /// <summary>The mean cross-entropy of independent yes-no predictions.</summary>
     /// <param name="logits">[...]</param>
     /// <param name="targets">Probabilities [...] of the type of the logits.</param>

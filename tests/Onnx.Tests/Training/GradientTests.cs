@@ -391,6 +391,9 @@ public class GradientTests
             new() { ["epsilon"] = 1e-3f, ["momentum"] = 0.1f }, AttentionOp.Domain)[0]],
         [Random(1, 3, 2, 4, 3), Random(2, 2), Random(3, 2)]);
 
+    [Fact]
+    public void SmoothL1() => Verify(x => [Losses.SmoothL1(x[0], x[1])], [Uniform(1, -2, 2, 3, 4), Uniform(2, -2, 2, 3, 4)]);
+
     [Theory]
     [InlineData(5, 3, 5, 2)] // multiplied from right to left
     [InlineData(3, 4, 2, 6)] // projection and filters first

@@ -1,0 +1,7 @@
+namespace EnhanceLowLight;
+
+/// <summary>A picture's file.</summary>
+internal sealed class PictureRow
+{
+    public string Image { get; set; } = "";
+}

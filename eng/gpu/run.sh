@@ -39,6 +39,9 @@ for what in "${@:-all}"; do
           "$home/app/Benchmarks" training --device cuda --model $model --precision $precision --python "$python" || failed=1
         done
       done
+      for precision in fp32 tf32 fp16; do
+        "$home/app/Benchmarks" inference --device cuda --precision $precision --python "$python" || failed=1
+      done
       "$home/app/Benchmarks" ops --device cuda || failed=1 ;;
   esac
 done

@@ -107,7 +107,7 @@ internal static class OpBenchmark
     }
 
     // Filled by a graph of their own, so that they lie where the kernels run.
-    private static IDisposableReadOnlyCollection<OrtValue> RandomOnDevice(List<(string Name, long[] Dims)> names, bool cuda)
+    public static IDisposableReadOnlyCollection<OrtValue> RandomOnDevice(List<(string Name, long[] Dims)> names, bool cuda)
     {
         var builder = new GraphBuilder();
         foreach (var (name, dims) in names)
@@ -140,7 +140,7 @@ internal static class OpBenchmark
         return options;
     }
 
-    private static OrtMemoryInfo Memory(bool cuda) => cuda
+    public static OrtMemoryInfo Memory(bool cuda) => cuda
         ? new OrtMemoryInfo(OrtMemoryInfo.allocatorCUDA, OrtAllocatorType.DeviceAllocator, 0, OrtMemType.Default)
         : new OrtMemoryInfo(OrtMemoryInfo.allocatorCPU, OrtAllocatorType.ArenaAllocator, 0, OrtMemType.Default);
 }

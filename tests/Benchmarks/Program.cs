@@ -12,6 +12,8 @@ switch (args)
         return PictureBenchmark.Run(rest);
     case ["training", .. var rest]:
         return TrainingBenchmark.Run(rest);
+    case ["inference", .. var rest]:
+        return InferenceBenchmark.Run(rest);
     default:
         Console.Error.WriteLine("""
             usage: Benchmarks scoring [--seconds S] [--batch N]   rows a second: our transformer, Microsoft.ML.OnnxTransformer, by hand
@@ -19,6 +21,8 @@ switch (args)
                    Benchmarks ops [--device cpu|cuda] [--batch N] each operator: our kernel against its definition in standard operators
                    Benchmarks pictures [--device cpu|cuda] [--model NAME] [--batch N] [--pictures N] [--precision fp32|amp]
                                                                   the share of a training's time in which the model waits for pictures
+                   Benchmarks inference [--device cpu|cuda] [--batch N] [--height H] [--width W] [--stem C] [--runs N]
+                       [--precision fp32|tf32|fp16] [--provider KEY=VALUE,...] [--python PROGRAM]   UGDC, beside PyTorch where --python has it
                    Benchmarks training [--device cpu|cuda] [--model NAME] [--size S] [--batch N] [--steps N]
                        [--precision fp32|tf32|amp] [--python PROGRAM] [--profile]   a training step, beside PyTorch where --python has it
             """);

@@ -1,0 +1,121 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.RegularExpressions;
+using Microsoft.ML.Attention.Onnx;
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Weights;
+using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
+using Tensor = Microsoft.ML.Attention.Onnx.Tensor;
+
+namespace Benchmarks;
+
+/// <summary>UGDC's predicting net: with our kernels, by function bodies alone, and in PyTorch.</summary>
+internal static class InferenceBenchmark
+{
+    public static int Run(string[] args)
+    {
+        var cuda = Option(args, "--device", "cpu") == "cuda";
+        var precision = Option(args, "--precision", cuda ? "fp16" : "fp32");
+        var (batch, runs) = (int.Parse(Option(args, "--batch", cuda ? "8" : "1")), int.Parse(Option(args, "--runs", cuda ? "30" : "5")));
+        var config = Ugdc.Variants["ugdc"] with
+        {
+            Height = int.Parse(Option(args, "--height", "400")),
+            Width = int.Parse(Option(args, "--width", "640")),
+            StemWidth = int.Parse(Option(args, "--stem", "64")),
+        };
+        Machine.Print();
+        var model = Ugdc.Build(config, new RandomWeights(1));
+        var bytes = (precision == "fp16" ? InHalf(model) : model).ToBytes();
+        long[] size = [batch, 3, config.Height, config.Width];
+        var provider = Option(args, "--provider", "").Split(',', StringSplitOptions.RemoveEmptyEntries).Select(pair => pair.Split('='))
+            .Prepend(["use_tf32", precision == "fp32" ? "0" : "1"]).Prepend(["device_id", "0"]).ToDictionary(pair => pair[0], pair => pair[1]);
+        var label = $"ugdc {config.Height}x{config.Width} batch {batch} {precision}";
+        var definition = Median(bytes, size, runs, cuda ? provider : null, withKernels: false);
+        Console.WriteLine($"by definition: {label}: median {definition:F2} ms, {batch / definition * 1e3:F1} pictures/s");
+        var ours = Median(bytes, size, runs, cuda ? provider : null, withKernels: true);
+        Console.WriteLine($"ours: {label}: median {ours:F2} ms, {batch / ours * 1e3:F1} pictures/s");
+        if (Option(args, "--python", "") is { Length: > 0 } python)
+        {
+            var arguments = $"--device {(cuda ? "cuda" : "cpu")} --height {config.Height} --width {config.Width} --stem {config.StemWidth} "
+                + $"--batch {batch} --runs {runs} --precision {precision}";
+            foreach (var way in cuda ? new[] { "", " --compile" } : [""])
+            {
+                if (PyTorch(python, arguments + way) is { } theirs)
+                    Console.WriteLine($"PyTorch{way} / ours: {theirs / ours:F2}");
+            }
+        }
+        return 0;
+    }
+
+    private static double Median(byte[] model, long[] size, int runs, Dictionary<string, string>? cuda, bool withKernels)
+    {
+        using var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        if (cuda is not null)
+        {
+            using var provider = new OrtCUDAProviderOptions();
+            provider.UpdateOptions(cuda);
+            options.AppendExecutionProvider_CUDA(provider);
+        }
+        if (withKernels)
+            KernelLibrary.Register(options, cuda is not null);
+        using var session = new InferenceSession(model, options);
+        using var inputs = OpBenchmark.RandomOnDevice([("x", size)], cuda is not null);
+        using var binding = session.CreateIoBinding();
+        using var memory = OpBenchmark.Memory(cuda is not null);
+        using var runOptions = new RunOptions();
+        binding.BindInput("x", inputs[0]);
+        binding.BindOutputToDevice("y", memory);
+        const int warmUps = 4;
+        var times = new List<double>();
+        for (var run = 0; run < warmUps + runs; run++)
+        {
+            var watch = Stopwatch.StartNew();
+            session.RunWithBinding(runOptions, binding);
+            binding.SynchronizeBoundOutputs();
+            if (run >= warmUps)
+                times.Add(watch.Elapsed.TotalMilliseconds);
+        }
+        times.Sort();
+        return times[runs / 2];
+    }
+
+    // Everything between input and output in float16; both stay float32.
+    private static OnnxModel InHalf(OnnxModel model)
+    {
+        var graph = model.Graph;
+        foreach (var (name, tensor) in graph.Initializers.Where(pair => pair.Value.Type == TensorElementType.Float).ToArray())
+            graph.Initializers[name] = Tensor.Create<Half>(Array.ConvertAll(tensor.AsSpan<float>().ToArray(), value => (Half)value), [.. tensor.Dims]);
+        foreach (var (name, info) in graph.Values.Where(pair => pair.Value.Type == TensorElementType.Float && pair.Key is not ("x" or "y")).ToArray())
+            graph.Values[name] = info with { Type = TensorElementType.Float16 };
+        foreach (var inputs in graph.Nodes.Select(node => node.Inputs))
+        {
+            for (var i = 0; i < inputs.Count; i++)
+                inputs[i] = inputs[i] == "x" ? "x.half" : inputs[i];
+        }
+        graph.Nodes.Insert(0, Cast("x", "x.half", TensorElementType.Float16));
+        var last = graph.Nodes.FindIndex(node => node.Outputs[0] == "y");
+        graph.Nodes[last] = Cast(graph.Nodes[last].Inputs[0], "y", TensorElementType.Float);
+        return model;
+
+        static Node Cast(string from, string to, TensorElementType type) =>
+            new() { OpType = "Cast", Name = to, Inputs = [from], Outputs = [to], Attributes = new() { ["to"] = (long)type } };
+    }
+
+    private static double? PyTorch(string python, string arguments)
+    {
+        var script = Path.Combine(Environment.CurrentDirectory, "tests/Benchmarks/pytorch/ugdc.py");
+        if (!File.Exists(script))
+            throw new FileNotFoundException($"run from the repository's root: there is no {script}");
+        using var process = Process.Start(new ProcessStartInfo(python, $"{script} {arguments}") { RedirectStandardOutput = true })!;
+        var output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        Console.Write(output);
+        return Regex.Match(output, @"median ([0-9.]+) ms") is { Success: true } match
+            ? double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture)
+            : null;
+    }
+
+    private static string Option(string[] args, string name, string value) => Array.IndexOf(args, name) is var at and >= 0 ? args[at + 1] : value;
+}

@@ -445,20 +445,15 @@ public static class PlainDetr
     internal static Value SelfAttention(Value content, Value positions, Value? mask, PlainDetrConfig config, Parameters parameters)
     {
         using var scope = parameters.Scope();
-        var (width, headWidth) = ((long)config.Width, config.Width / config.HeadCount);
+        long width = config.Width;
         var weight = parameters.Get("in_proj_weight", Initialization.Uniform(Math.Sqrt(6.0 / (4 * width))), 3 * width, width);
         var bias = parameters.Get("in_proj_bias", Initialization.Zeros, 3 * width);
         var queryKey = Project(content + positions, 0, 2).Split(2, width, width);
-        var scores = (Heads(queryKey[0]) * Math.Pow(headWidth, -0.5)).MatMul(Heads(queryKey[1]).Transpose(0, 1, 3, 2));
-        if (mask is not null)
-            scores += mask;
-        return scores.Softmax().MatMul(Heads(Project(content, 2, 3))).Transpose(0, 2, 1, 3).Reshape(0, 0, width)
+        return MultiHeadAttention.Apply(queryKey[0], queryKey[1], Project(content, 2, 3), config.HeadCount, mask)
             .Linear(parameters["out_proj"], width);
 
         Value Project(Value value, int from, int to) =>
             value.MatMul(weight.Slice(0, from * width, to * width).Transpose(1, 0)) + bias.Slice(0, from * width, to * width);
-
-        Value Heads(Value part) => part.Reshape(0, 0, config.HeadCount, headWidth).Transpose(0, 2, 1, 3);
     }
 
     /// <summary>Attention of queries to the map: [N, Q, width] to the same.</summary>

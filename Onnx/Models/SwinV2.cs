@@ -144,20 +144,20 @@ internal static class SwinV2
             0, builder.Int64(0), Axis(counts, 0), builder.Int64(size), Axis(counts, 1), builder.Int64(size, width));
         var windows = padded.Reshape(split).Transpose(0, 1, 3, 2, 4, 5).Reshape(-1, size * size, width);
         var bias = PositionBias(builder.Int64(size, size), config, stage, parameters);
-        var mask = isShifted ? RegionMask(counts, size) : null;
-        var attended = Attention(windows, bias, mask, config.HeadCounts[stage], parameters);
+        var marks = isShifted ? RegionMarks(counts, size) : null;
+        var attended = Attention(windows, bias, marks, config.HeadCounts[stage], parameters);
 
         var joined = builder.Concat(0, builder.Int64(-1), counts, builder.Int64(size, size, width));
         return CropTo(Roll(attended.Reshape(joined).Transpose(0, 1, 3, 2, 4, 5).ReshapeLike(padded), shift), map);
     }
 
-    // Cosine attention within each sequence of tokens [B, T, C], with a bias [heads, T, T] and a mask [windows, T, T] that is added to
-    // the scores of the windows of each image.
-    private static Value Attention(Value tokens, Value bias, Value? mask, int headCount, Parameters parameters)
+    // Cosine attention within each sequence of tokens [B, T, C], with a bias [heads, T, T]. Marks [windows, T, M] of the sequences of each
+    // image keep tokens apart: 100 is taken off the scores of pairs whose marks, in one-hot code, differ.
+    private static Value Attention(Value tokens, Value bias, Value? marks, int headCount, Parameters parameters)
     {
+        const double Apart = 100;
         var builder = tokens.Builder;
-        var width = tokens.Shape[2].Value;
-        var headWidth = width / headCount;
+        var (length, width) = (tokens.Shape[1], tokens.Shape[2].Value);
         var projection = parameters["qkv"].Get("weight", Initialization.TruncatedNormal(), 3 * width, width);
         var projectionBias = builder.Concat(
             0,
@@ -165,23 +165,32 @@ internal static class SwinV2
             builder.Constant(Tensor.Create<float>(new float[width], width)),
             parameters.Get("v_bias", Initialization.Zeros, width));
         var parts = (tokens.MatMul(projection.Transpose(1, 0)) + projectionBias).Split(2, width, width, width);
-        var (query, key, value) = (Heads(parts[0]), Heads(parts[1]), Heads(parts[2]));
 
         var logScale = parameters.Get("logit_scale", Initialization.Constant(MathF.Log(10)), headCount, 1, 1);
-        var scale = builder.Op("Min", [logScale, builder.Scalar(Math.Log(100), logScale)]).Apply("Exp");
-        var scores = (Normalize(query) * scale).MatMul(Normalize(key).Transpose(0, 1, 3, 2)) + bias;
-        if (mask is not null)
+        var scale = builder.Op("Min", [logScale, builder.Scalar(Math.Log(100), logScale)]).Apply("Exp").Reshape(headCount, 1);
+        // A query's marks times a key's are 0 where they are the same.
+        var query = Marked(Normalize(parts[0]) * scale, marks is null ? null : (marks - 1) * Apart);
+        var key = Marked(Normalize(parts[1]), marks);
+        return MultiHeadAttention.Apply(query, key, parts[2], headCount, bias, scale: 1).Linear(parameters["proj"], width);
+
+        // [B, T, heads, width of one head]; the published code adds the epsilon to the norm.
+        Value Normalize(Value part)
         {
-            var grouped = builder.Concat(0, builder.Int64(-1), mask.ShapeOf(0, 1), scores.ShapeOf(1));
-            scores = (scores.Reshape(grouped) + mask.Unsqueeze(1)).Reshape(-1, headCount, tokens.Shape[1].Value, tokens.Shape[1].Value);
+            var vectors = part.Reshape(0, 0, headCount, width / headCount);
+            return vectors / (vectors.Reduce("ReduceL2", [3], keepDims: true) + 5e-5);
         }
-        return scores.Softmax().MatMul(value).Transpose(0, 2, 1, 3).Reshape(0, 0, width).Linear(parameters["proj"], width);
 
-        // [B, T, C] to [B, heads, T, width of one head]
-        Value Heads(Value part) => part.Reshape(0, 0, headCount, headWidth).Transpose(0, 2, 1, 3);
-
-        // The published code adds the epsilon to the norm.
-        static Value Normalize(Value vectors) => vectors / (vectors.Reduce("ReduceL2", [3], keepDims: true) + 5e-5);
+        // [B, T, channels]
+        Value Marked(Value heads, Value? channels)
+        {
+            if (channels is null)
+                return heads.Reshape(0, 0, width);
+            var windows = builder.Concat(0, builder.Int64(-1), channels.ShapeOf(0, 1), heads.ShapeOf(1));
+            var grouped = heads.Reshape(windows);
+            var places = builder.Concat(0, grouped.ShapeOf(0, 4), channels.ShapeOf(2, 3));
+            var together = builder.Concat(4, grouped, channels.Unsqueeze(0, 3).Expand(places));
+            return together.Reshape(-1, length.Value, width + (headCount * channels.Shape[2].Value));
+        }
     }
 
     /// <summary>The bias of all pairs of positions of a map of the given height and width: [heads, H W, H W].</summary>
@@ -220,25 +229,24 @@ internal static class SwinV2
     }
 
     /// <summary>
-    /// Keeps apart, in windows of a rolled map, what was not adjacent before: [windows, T, T], -100 where two positions do not belong
-    /// together, else 0.
+    /// Marks of what belongs together in the windows of a rolled map, in one-hot code: [windows, T, 4]. In the last row and column of
+    /// windows the second half was not adjacent to the first before.
     /// </summary>
-    private static Value RegionMask(Value counts, int size)
+    private static Value RegionMarks(Value counts, int size)
     {
         var builder = counts.Builder;
-        var (rows, columns) = (Regions(Scalar(counts, 0)), Regions(Scalar(counts, 1)));
-        var regions = (rows.Unsqueeze(1, 3) * builder.Constant(Tensor.Scalar(3L))) + columns.Unsqueeze(0, 2);
-        regions = regions.Reshape(-1, size * size);
-        var same = builder.Op("Equal", [regions.Unsqueeze(1), regions.Unsqueeze(2)]);
-        return same.Where(builder.Constant(Tensor.Scalar(0f)), builder.Constant(Tensor.Scalar(-100f)));
+        var (rows, columns) = (Halves(Scalar(counts, 0)), Halves(Scalar(counts, 1)));
+        // [rows, columns, size, size, 2, 2]
+        return (rows.Unsqueeze(1, 3, 5) * columns.Unsqueeze(0, 2, 4)).Reshape(-1, size * size, 4);
 
-        // 0 before the last window, 1 in its first half and 2 in its second: [windows, size]
-        Value Regions(Value count)
+        // One-hot code of the half: [windows, size, 2]
+        Value Halves(Value count)
         {
             var (zero, one) = (builder.Constant(Tensor.Scalar(0L)), builder.Constant(Tensor.Scalar(1L)));
-            var isLast = builder.Op("Equal", [builder.Op("Range", [zero, count, one]), count - one]).Cast(TensorElementType.Int64);
-            var halves = Enumerable.Range(0, size).Select(i => i < size - (size / 2) ? 1L : 2L).ToArray();
-            return isLast.Unsqueeze(1) * builder.Int64(halves);
+            var isLast = builder.Op("Equal", [builder.Op("Range", [zero, count, one]), count - one]).Cast(TensorElementType.Float);
+            var isSecond = Enumerable.Range(0, size).Select(i => i < size - (size / 2) ? 0f : 1f).ToArray();
+            var apart = (isLast.Unsqueeze(1) * builder.Constant(Tensor.Create<float>(isSecond, 1, size))).Unsqueeze(2);
+            return builder.Concat(2, 1 - apart, apart);
         }
     }
 

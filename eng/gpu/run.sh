@@ -42,6 +42,7 @@ for what in "${@:-all}"; do
       for precision in fp32 tf32 fp16; do
         "$home/app/Benchmarks" inference --device cuda --precision $precision --python "$python" || failed=1
       done
+      "$home/app/Benchmarks" detection --device cuda --python "$python" || failed=1
       "$home/app/Benchmarks" ops --device cuda || failed=1 ;;
   esac
 done

@@ -10,6 +10,8 @@ switch (args)
         return OpBenchmark.Run(rest);
     case ["pictures", .. var rest]:
         return PictureBenchmark.Run(rest);
+    case ["detection", .. var rest]:
+        return DetectionBenchmark.Run(rest);
     case ["training", .. var rest]:
         return TrainingBenchmark.Run(rest);
     case ["inference", .. var rest]:
@@ -23,6 +25,8 @@ switch (args)
                                                                   the share of a training's time in which the model waits for pictures
                    Benchmarks inference [--device cpu|cuda] [--batch N] [--height H] [--width W] [--stem C] [--runs N]
                        [--precision fp32|tf32|fp16] [--provider KEY=VALUE,...] [--python PROGRAM]   UGDC, beside PyTorch where --python has it
+                   Benchmarks detection [--device cpu|cuda] [--model NAME] [--height H] [--width W] [--steps N]
+                       [--precision fp32|tf32] [--python PROGRAM] [--profile]   a detector on one picture, beside PyTorch
                    Benchmarks training [--device cpu|cuda] [--model NAME] [--size S] [--batch N] [--steps N]
                        [--precision fp32|tf32|amp] [--python PROGRAM] [--profile]   a training step, beside PyTorch where --python has it
             """);

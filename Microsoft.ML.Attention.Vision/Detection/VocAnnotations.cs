@@ -12,7 +12,8 @@ public static class VocAnnotations
     /// <param name="imageFolder">The folder of the pictures, <c>ID</c> with the extension that the annotation names, or .jpg.</param>
     /// <param name="ids">The names of the pictures without extension; null for all annotations in the folder.</param>
     /// <remarks>
-    /// The format counts pixels from 1 and includes the last one, so 1 is taken off the first corner. Boxes marked as difficult are
+    /// The format counts pixels from 1 and includes the last one, so 1 is taken off the first corner. Boxes whose corners are the same
+    /// are empty nevertheless: they come from a click, not from an object of one pixel. Boxes marked as difficult are
     /// <see cref="AnnotatedPicture.Ignored"/>.
     /// </remarks>
     /// <exception cref="InvalidDataException">A file is not such an annotation; the message names it and what is wrong.</exception>
@@ -52,9 +53,11 @@ public static class VocAnnotations
         var label = element.Element("name")?.Value.Trim();
         if (string.IsNullOrEmpty(label))
             throw new FormatException("an object has no name");
-        return new(
-            Number(box, "xmin") - 1, Number(box, "ymin") - 1, Number(box, "xmax"), Number(box, "ymax"), label,
-            element.Element("difficult")?.Value.Trim() == "1");
+        var (left, top, right, bottom) = (Number(box, "xmin"), Number(box, "ymin"), Number(box, "xmax"), Number(box, "ymax"));
+        var isIgnored = element.Element("difficult")?.Value.Trim() == "1";
+        return right > left && bottom > top
+            ? new(left - 1, top - 1, right, bottom, label, isIgnored)
+            : new(left, top, left, top, label, isIgnored);
     }
 
     private static double Number(XElement parent, string name) =>

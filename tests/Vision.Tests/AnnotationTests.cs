@@ -17,6 +17,7 @@ public sealed class AnnotationTests : IDisposable
             <object><name>cell</name><difficult>1</difficult>
             <bndbox><xmin>90</xmin><ymin>11</ymin><xmax>130</xmax><ymax>40</ymax></bndbox></object>
             <object><name>cell</name><bndbox><xmin>60</xmin><ymin>20</ymin><xmax>59</xmax><ymax>20</ymax></bndbox></object>
+            <object><name>cell</name><bndbox><xmin>30</xmin><ymin>20</ymin><xmax>30</xmax><ymax>20</ymax></bndbox></object>
             </annotation>
             """);
         var annotations = VocAnnotations.Read(_folder, "pictures", ["one"]);
@@ -25,7 +26,7 @@ public sealed class AnnotationTests : IDisposable
         Assert.Equal([0, 10, 30, 40, 89, 10, 100, 40], picture.Boxes);
         Assert.Equal(["cell", "cell"], picture.Labels);
         Assert.Equal([false, true], picture.Ignored);
-        Assert.Equal((2, 1, 1), (annotations.BoxCount, annotations.ClippedCount, annotations.DroppedCount));
+        Assert.Equal((2, 1, 2), (annotations.BoxCount, annotations.ClippedCount, annotations.DroppedCount));
 
         var ml = new MLContext();
         Assert.Equal(1, ml.Data.LoadAnnotations(annotations).GetRowCount());

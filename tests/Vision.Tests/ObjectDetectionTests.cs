@@ -151,6 +151,8 @@ public sealed class ObjectDetectionTests : IDisposable
             Scoring = new() { BatchSize = 1, Session = new() { ExecutionProvider = ExecutionProvider.Cpu } },
             Progress = new Recorder(epochs),
         });
+        var promised = trainer.GetOutputSchema(SchemaShape.Create(data.Schema)).Select(column => column.Name);
+        Assert.Equal(["Image", "Boxes", "Labels", "Ignored", "PredictedBoxes", "Scores", "PredictedLabels"], promised);
         var detector = trainer.Fit(data);
 
         Assert.Equal(250, epochs.Count);

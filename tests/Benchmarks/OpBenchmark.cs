@@ -7,7 +7,10 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Benchmarks;
 
-/// <summary>Each operator at the sizes of BiFormer-T on pictures of 224 x 224: our kernel against its definition in standard operators.</summary>
+/// <summary>
+/// Each operator at the sizes of a published model, mostly BiFormer-T on pictures of 224 x 224: our kernel against its definition in
+/// standard operators.
+/// </summary>
 internal static class OpBenchmark
 {
     private sealed record Case(string Name, Func<GraphBuilder, Func<long[], Value>, Value[]> Build);
@@ -30,6 +33,8 @@ internal static class OpBenchmark
 
     private static IEnumerable<Case> Cases(long n)
     {
+        foreach (var benchmark in BoxRelativeCases())
+            yield return benchmark;
         (long Size, long Width, int Heads, int TopK)[] stages = [(56, 64, 2, 1), (28, 128, 4, 4), (14, 256, 8, 16)];
         foreach (var (size, width, heads, topK) in stages)
         {
@@ -67,6 +72,31 @@ internal static class OpBenchmark
                     [input(planes).Conv2d(input([width, 1, kernel, kernel]), null, 1, pad, width)]);
             }
         }
+    }
+
+    // Plain DETR on one picture of 800 x 1333; in training it has 1500 more queries.
+    private static IEnumerable<Case> BoxRelativeCases()
+    {
+        const long Height = 50, Width = 84, Channels = 256;
+        const int Heads = 8;
+        Attributes attributes = new() { ["num_heads"] = Heads };
+        yield return new("BoxRelativeAttention 300 to [50, 84, 256]", (builder, input) =>
+            builder.Ops(nameof(BoxRelativeAttention), Inputs(builder, input, 300), 1, attributes.Clone(), AttentionOp.Domain));
+        yield return new("BoxRelativeAttention + Grad 1800 to [50, 84, 256]", (builder, input) =>
+        {
+            var arguments = Inputs(builder, input, 1800);
+            var forward = builder.Ops(nameof(BoxRelativeAttention), arguments, 2, attributes.Clone(), AttentionOp.Domain);
+            return builder.Ops(
+                nameof(BoxRelativeAttentionGrad), [input([1, 1800, Channels]), .. arguments, .. forward], 5, attributes.Clone(),
+                AttentionOp.Domain);
+        });
+
+        static Value[] Inputs(GraphBuilder builder, Func<long[], Value> input, long queries) =>
+        [
+            input([1, queries, Channels]), input([1, Height * Width, Channels]), input([1, Height * Width, Channels]),
+            input([1, queries, Width, Heads]), input([1, queries, Height, Heads]),
+            builder.Constant(Tensor.Create<long>([Height, Width], 1, 2)),
+        ];
     }
 
     private static double Median(Case benchmark, bool cuda, bool withKernels)

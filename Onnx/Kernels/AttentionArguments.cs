@@ -181,6 +181,9 @@ internal unsafe struct BoxBias
             throw new KernelException(
                 $"there are {keys} keys, but biases of {rows.Shape[2]} rows and {columns.Shape[2]} columns");
         }
+        const int MostColumns = 16384;
+        if (columns.Shape[2] > MostColumns)
+            throw new KernelException($"the map has {columns.Shape[2]} columns, the kernels take no more than {MostColumns}");
         return new()
         {
             Columns = columns.Data<float>(),

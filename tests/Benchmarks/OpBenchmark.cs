@@ -95,7 +95,7 @@ internal static class OpBenchmark
         [
             input([1, queries, Channels]), input([1, Height * Width, Channels]), input([1, Height * Width, Channels]),
             input([1, queries, Width, Heads]), input([1, queries, Height, Heads]),
-            builder.Constant(Tensor.Create<long>([Height, Width], 1, 2)),
+            builder.Int64(Height, Width).Reshape(1, 2),
         ];
     }
 

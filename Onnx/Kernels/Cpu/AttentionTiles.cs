@@ -115,13 +115,22 @@ internal static unsafe class AttentionBias<TVector, TSimd>
         var columns = box.Columns + (row * box.ColumnCount * inputs.Heads) + head;
         var rows = box.Rows + (row * box.RowCount * inputs.Heads) + head;
         var (rowLimit, columnLimit) = (box.Extent[2 * batch], box.Extent[(2 * batch) + 1]);
+        // The columns' biases side by side, without and with the penalty of columns that are padding.
+        var together = stackalloc float[2 * box.ColumnCount];
+        for (var x = 0; x < box.ColumnCount; x++)
+        {
+            together[x] = columns[(long)x * inputs.Heads];
+            together[box.ColumnCount + x] = together[x] - (x >= columnLimit ? Penalty : 0);
+        }
         for (var y = 0; y < box.RowCount; y++, scores += box.ColumnCount)
         {
-            var ofRow = rows[(long)y * inputs.Heads];
-            for (var x = 0; x < box.ColumnCount; x++)
+            var ofRow = TSimd.Broadcast(rows[(long)y * inputs.Heads] - (y >= rowLimit ? Penalty : 0));
+            var ofColumns = y >= rowLimit ? together : together + box.ColumnCount;
+            for (var x = 0; x < box.ColumnCount; x += TSimd.Width)
             {
-                var penalty = y >= rowLimit || x >= columnLimit ? Penalty : 0;
-                scores[x] += ofRow + columns[(long)x * inputs.Heads] - penalty;
+                var rest = box.ColumnCount - x;
+                var bias = TSimd.Add(Lanes<TVector, TSimd>.Load(ofColumns + x, rest), ofRow);
+                Lanes<TVector, TSimd>.Store(TSimd.Add(Lanes<TVector, TSimd>.Load(scores + x, rest), bias), scores + x, rest);
             }
         }
     }

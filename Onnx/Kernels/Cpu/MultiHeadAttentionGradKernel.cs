@@ -192,16 +192,22 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<TVector, TSimd>(Kernel
             var row = ((long)batch * Inputs.Queries) + query;
             var columns = BoxBiasGrad.Columns + (row * columnCount * heads) + head;
             var rows = BoxBiasGrad.Rows + (row * rowCount * heads) + head;
+            var ofColumns = stackalloc float[columnCount];
+            new Span<float>(ofColumns, columnCount).Clear();
             for (var y = 0; y < rowCount; y++, grads += columnCount)
             {
-                var sum = 0f;
-                for (var x = 0; x < columnCount; x++)
+                var sum = default(TVector);
+                for (var x = 0; x < columnCount; x += TSimd.Width)
                 {
-                    sum += grads[x];
-                    columns[(long)x * heads] = (y == 0 ? 0 : columns[(long)x * heads]) + grads[x];
+                    var rest = columnCount - x;
+                    var grad = Lanes<TVector, TSimd>.Load(grads + x, rest);
+                    sum = TSimd.Add(sum, grad);
+                    Lanes<TVector, TSimd>.Store(TSimd.Add(Lanes<TVector, TSimd>.Load(ofColumns + x, rest), grad), ofColumns + x, rest);
                 }
-                rows[(long)y * heads] = sum;
+                rows[(long)y * heads] = TSimd.Sum(sum);
             }
+            for (var x = 0; x < columnCount; x++)
+                columns[(long)x * heads] = ofColumns[x];
         }
 
         private readonly void AddBiasGrad(float* target, float* grads)

@@ -1,5 +1,4 @@
 using System.Numerics;
-using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -25,7 +24,7 @@ public sealed class BiLevelRoutingCudaTests
     [Fact]
     public void TheGradientIsTheSameEachTime()
     {
-        SkipWithoutCuda();
+        CudaSession.SkipWithoutGpu();
         var (first, second) = (Gradient<float>(1, TensorElementType.Float), Gradient<float>(1, TensorElementType.Float));
         Assert.Equal(first.Actual, second.Actual);
     }
@@ -33,19 +32,19 @@ public sealed class BiLevelRoutingCudaTests
     [Fact]
     public void TiesGoToTheLowerRegion()
     {
-        SkipWithoutCuda();
+        CudaSession.SkipWithoutGpu();
         var sizes = new BiLevelRoutingCase(1, 8, 8, 4, 4, 1, 4, 5);
         var ones = Enumerable.Repeat(1.0, 8 * 8 * 4).ToArray();
-        using var session = sizes.ForwardModel(TensorElementType.Float).Session(Register);
+        using var session = sizes.ForwardModel(TensorElementType.Float).Session(CudaSession.Register);
         using var results = session.Run(sizes.Tensors<float>([ones, ones, ones]));
         Assert.Equal(Enumerable.Repeat(new long[] { 0, 1, 2, 3, 4 }, 16).SelectMany(row => row), results[1].AsTensor<long>());
     }
 
     private static void CheckForward<T>(int corner, TensorElementType type, double tolerance) where T : unmanaged, INumber<T>
     {
-        SkipWithoutCuda();
+        CudaSession.SkipWithoutGpu();
         var sizes = BiLevelRoutingCase.Corners[corner];
-        using var session = sizes.ForwardModel(type).Session(Register);
+        using var session = sizes.ForwardModel(type).Session(CudaSession.Register);
         using var results = session.Run(sizes.Tensors<T>(sizes.Inputs));
         long[] routing = [.. results[1].AsTensor<long>()];
         sizes.AssertRouting(new BiLevelRoutingReference(sizes).Logits, routing);
@@ -56,7 +55,7 @@ public sealed class BiLevelRoutingCudaTests
 
     private static void CheckGradient<T>(int corner, TensorElementType type, double tolerance) where T : unmanaged, INumber<T>
     {
-        SkipWithoutCuda();
+        CudaSession.SkipWithoutGpu();
         var (expected, actual) = Gradient<T>(corner, type);
         for (var i = 0; i < 3; i++)
             BiLevelRoutingCase.AssertClose(expected[i], actual[i], tolerance);
@@ -66,18 +65,9 @@ public sealed class BiLevelRoutingCudaTests
     {
         var sizes = BiLevelRoutingCase.Corners[corner];
         var reference = new BiLevelRoutingReference(sizes);
-        using var session = sizes.BackwardModel(type).Session(Register);
+        using var session = sizes.BackwardModel(type).Session(CudaSession.Register);
         using var results = session.Run(
             sizes.GradTensors<T>(sizes.Inputs, sizes.OutputGrad, reference.Output, reference.Routing, reference.LogSumExp));
         return (reference.Gradient(sizes.OutputGrad), [.. results.Select(BiLevelRoutingCase.Numbers)]);
-    }
-
-    private static void SkipWithoutCuda() =>
-        Assert.SkipWhen(KernelLibrary.CudaUnavailableReason is not null, $"no GPU: {KernelLibrary.CudaUnavailableReason}");
-
-    private static void Register(SessionOptions options)
-    {
-        options.AppendExecutionProvider_CUDA();
-        KernelLibrary.Register(options, cuda: true);
     }
 }

@@ -1,4 +1,3 @@
-using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -15,13 +14,12 @@ public sealed class GlobalDynamicConvolutionCudaTests
     [InlineData(1, 200, 9, 31, 300)]
     public void HalfEqualsTheDefinition(int batch, int channels, int height, int width, int tokens)
     {
-        Assert.SkipWhen(KernelLibrary.CudaUnavailableReason is not null, $"no GPU: {KernelLibrary.CudaUnavailableReason}");
+        CudaSession.SkipWithoutGpu();
         long[][] dims =
             [[batch, channels, height, width], [batch, channels, height, width], [batch, tokens, channels], [channels, tokens], [1], [channels]];
         var inputs = dims.Select((size, i) => ($"x{i}", RandomTensor.Float(i + 1, size))).ToDictionary();
         using var options = new SessionOptions();
-        options.AppendExecutionProvider_CUDA();
-        KernelLibrary.Register(options, cuda: true);
+        CudaSession.Register(options);
 
         var expected = SessionRunner.Run(Model(dims, TensorElementType.Float), inputs)["y"].AsSpan<float>().ToArray();
         var actual = SessionRunner.Run(Model(dims, TensorElementType.Float16), inputs, options)["y"].AsSpan<float>().ToArray();

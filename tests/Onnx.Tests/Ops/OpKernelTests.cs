@@ -166,27 +166,22 @@ public class OpKernelTests
     [MemberData(nameof(Names))]
     public void Cuda_kernels_compute_what_the_definition_says(string name)
     {
-        Assert.SkipWhen(KernelLibrary.CudaUnavailableReason is not null, $"no GPU: {KernelLibrary.CudaUnavailableReason}");
-        Check(name, options =>
-        {
-            options.AppendExecutionProvider_CUDA();
-            KernelLibrary.Register(options, cuda: true);
-        });
+        CudaSession.SkipWithoutGpu();
+        Check(name, CudaSession.Register);
     }
 
     [Theory]
     [MemberData(nameof(NamesInHalf))]
     public void Cuda_kernels_in_half_precision_compute_what_the_definition_says(string name)
     {
-        Assert.SkipWhen(KernelLibrary.CudaUnavailableReason is not null, $"no GPU: {KernelLibrary.CudaUnavailableReason}");
+        CudaSession.SkipWithoutGpu();
         var half = new Inputs(TensorElementType.Float16);
         var model = Model(name, half);
         var single = new Inputs(TensorElementType.Float);
         var expected = SessionRunner.Run(Model(name, single), single.Tensors.ToDictionary(
             pair => pair.Key, pair => ToSingle(half.Tensors[pair.Key])));
         using var options = new SessionOptions();
-        options.AppendExecutionProvider_CUDA();
-        KernelLibrary.Register(options, cuda: true);
+        CudaSession.Register(options);
         foreach (var (output, actual) in SessionRunner.Run(model, half.Tensors, options))
         {
             Assert.Equal(expected[output].Shape.ToString(), actual.Shape.ToString());

@@ -36,7 +36,7 @@ public class MixedPrecisionTests
     [Fact]
     public void A_net_learns_as_in_single_precision_on_a_gpu()
     {
-        Assert.SkipWhen(KernelLibrary.CudaUnavailableReason is not null, $"no GPU: {KernelLibrary.CudaUnavailableReason}");
+        CudaSession.SkipWithoutGpu();
         LearnsAsInSinglePrecision(ConvolutionAndAttention(), CreateCudaTrainer);
     }
 
@@ -46,7 +46,7 @@ public class MixedPrecisionTests
     [Fact]
     public void A_BiFormer_learns_as_in_single_precision_on_a_gpu()
     {
-        Assert.SkipWhen(KernelLibrary.CudaUnavailableReason is not null, $"no GPU: {KernelLibrary.CudaUnavailableReason}");
+        CudaSession.SkipWithoutGpu();
         LearnsAsInSinglePrecision(SmallBiFormer(), CreateCudaTrainer);
     }
 
@@ -171,8 +171,8 @@ public class MixedPrecisionTests
 
     private static Trainer CreateCudaTrainer(TrainingGraph graph)
     {
-        using var options = SessionOptions.MakeSessionOptionWithCudaProvider(0);
-        KernelLibrary.Register(options, cuda: true);
+        using var options = new SessionOptions();
+        CudaSession.Register(options);
         return new(graph, options, cudaDevice: 0, seed: 5);
     }
 }

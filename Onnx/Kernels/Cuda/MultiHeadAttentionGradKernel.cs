@@ -94,7 +94,9 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<T>(KernelAttributes at
         parameters.RowBlocks = tile.Blocks(inputs.Queries);
         parameters.BiasBatch = layout.BatchSize;
         parameters.BiasHeads = layout.HeadSize;
-        parameters.Parts = PartialSums.Parts(
+        // What all keys of a query share changes no probability, so its gradient is 0: exactly, where a sum over the keys would be off by
+        // the rounding of the output in half precision.
+        parameters.Parts = layout.KeySize == 1 ? 0 : PartialSums.Parts(
             (long)groups * parameters.RowBlocks * keyBlocks, (long)inputs.Batch * inputs.Heads / Math.Max(1, groups));
         using var memory = context.Allocate((long)parameters.Parts * groups * inputs.Queries * inputs.Keys * sizeof(float));
         parameters.BiasPartials = (float*)memory.Data;
@@ -110,9 +112,8 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<T>(KernelAttributes at
                 Parts = parameters.Parts,
                 Groups = groups,
                 Queries = inputs.Queries,
-                Keys = inputs.Keys,
+                Keys = layout.KeySize,
                 BiasQueries = layout.QuerySize,
-                BiasKeys = layout.KeySize,
             });
     }
 
@@ -148,6 +149,5 @@ internal sealed unsafe class MultiHeadAttentionGradKernel<T>(KernelAttributes at
         public int Queries;
         public int Keys;
         public int BiasQueries;
-        public int BiasKeys;
     }
 }

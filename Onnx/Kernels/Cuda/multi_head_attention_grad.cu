@@ -352,32 +352,28 @@ extern "C" __global__ void box_bias_grad(const Parameters p)
 struct BiasSums
 {
     const float* partials;  // [parts, groups, L, S]
-    T* bias_grad;           // [groups, L or 1, S or 1]
+    T* bias_grad;           // [groups, L or 1, S]
     int parts;
     int groups;
     int queries;
     int keys;
     int bias_queries;
-    int bias_keys;
 };
 
 // A thread an element of the bias.
 extern "C" __global__ void sum_bias_grads(const BiasSums p)
 {
     const long long index = (long long)blockIdx.x * blockDim.x + threadIdx.x;
-    if (index >= (long long)p.groups * p.bias_queries * p.bias_keys)
+    if (index >= (long long)p.groups * p.bias_queries * p.keys)
         return;
-    const int first_key = (int)(index % p.bias_keys), first_query = (int)(index / p.bias_keys % p.bias_queries);
-    const long long group = index / p.bias_keys / p.bias_queries;
-    const int last_key = p.bias_keys == 1 ? p.keys : first_key + 1, last_query = p.bias_queries == 1 ? p.queries : first_query + 1;
+    const int key = (int)(index % p.keys), first_query = (int)(index / p.keys % p.bias_queries);
+    const long long group = index / p.keys / p.bias_queries;
+    const int last_query = p.bias_queries == 1 ? p.queries : first_query + 1;
     float sum = 0.0f;
     for (int part = 0; part < p.parts; part++)
     {
         for (int query = first_query; query < last_query; query++)
-        {
-            for (int key = first_key; key < last_key; key++)
-                sum += p.partials[(((long long)part * p.groups + group) * p.queries + query) * p.keys + key];
-        }
+            sum += p.partials[(((long long)part * p.groups + group) * p.queries + query) * p.keys + key];
     }
     store(p.bias_grad + index, sum);
 }

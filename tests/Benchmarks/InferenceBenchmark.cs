@@ -4,6 +4,7 @@ using System.Text.RegularExpressions;
 using Microsoft.ML.Attention.Onnx;
 using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -27,6 +28,8 @@ internal static class InferenceBenchmark
         };
         Machine.Print();
         var model = Ugdc.Build(config, new RandomWeights(1));
+        if (args.Contains("--depthwise"))
+            model = WithDepthwiseKernels(model, batch);
         var bytes = (precision == "fp16" ? InHalf(model) : model).ToBytes();
         long[] size = [batch, 3, config.Height, config.Width];
         var provider = Option(args, "--provider", "").Split(',', StringSplitOptions.RemoveEmptyEntries).Select(pair => pair.Split('='))
@@ -79,6 +82,14 @@ internal static class InferenceBenchmark
         }
         times.Sort();
         return times[runs / 2];
+    }
+
+    // Depthwise convolutions by our kernels, too, which have to know all sizes.
+    private static OnnxModel WithDepthwiseKernels(OnnxModel model, long batch)
+    {
+        GraphSimplifier.FixSizes(model.Graph, new Dictionary<string, long> { ["N"] = batch }, model.Functions);
+        DepthwiseConv.Replace(model.Graph);
+        return new GraphBuilder(model.Graph).ToModel();
     }
 
     // Everything between input and output in float16; both stay float32.

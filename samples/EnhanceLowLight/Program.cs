@@ -16,7 +16,7 @@ var folder = new Option<string?>("--pictures")
     Description = "A folder of your own pictures in normal light; every fifth is kept for the test. Else scenes are drawn.",
 };
 var published = new Option<bool>("--published") { Description = "Trains the published nets at 400 x 640 rather than small ones: for a GPU." };
-var epochs = new Option<int>("--epochs") { Description = "How often the nets see each picture.", DefaultValueFactory = _ => 60 };
+var epochs = new Option<int>("--epochs") { Description = "How often the nets see each picture.", DefaultValueFactory = _ => 40 };
 var command = new RootCommand("Learns to enhance pictures taken in low light, and compares with what needs no learning.")
 {
     output, folder, published, epochs,

@@ -49,8 +49,14 @@ public sealed partial class ImageAttentionTrainer
         /// <summary>How often the model sees each picture, at most.</summary>
         public int EpochCount { get; set; } = 30;
 
-        /// <summary>Pictures an optimiser step; no more than there are.</summary>
+        /// <summary>Pictures that go through the model at once; no more than there are for a step.</summary>
         public int BatchSize { get; set; } = 64;
+
+        /// <summary>
+        /// Batches whose gradients make an optimiser step, so that a step can have more pictures than fit the memory at once: two batches of
+        /// 8 do what one of 16 would, up to rounding, but that batch normalisation and <see cref="Mixing"/> see 8 pictures.
+        /// </summary>
+        public int AccumulationSteps { get; set; } = 1;
 
         /// <summary>
         /// The update rule, <see cref="AdamW"/> or <see cref="Sgd"/>. Weight decay, clipping, averaging and the scale of the learning
@@ -159,14 +165,14 @@ public sealed partial class ImageAttentionTrainer
         public Func<EpochSummary, bool>? StopWhen { get; set; }
 
         /// <summary>
-        /// Ends the training with an <see cref="OperationCanceledException"/> after the step at hand; with a
+        /// Ends the training with an <see cref="OperationCanceledException"/> after the batch at hand; with a
         /// <see cref="CheckpointFolder"/> it can go on later. A program that is to end so on Ctrl-C cancels in
         /// <see cref="Console.CancelKeyPress"/>, one that a scheduler may stop in a <c>PosixSignalRegistration</c> of SIGTERM.
         /// </summary>
         public CancellationToken Cancellation { get; set; }
 
-        /// <summary>Told of the number of each step, so that tests can interrupt at one.</summary>
-        internal Action<long>? StepEnded { get; set; }
+        /// <summary>Told of the number of each batch, so that tests can interrupt at one.</summary>
+        internal Action<long>? BatchEnded { get; set; }
 
         internal bool KeepsBest => KeepBest || Patience is not null;
 
@@ -177,6 +183,7 @@ public sealed partial class ImageAttentionTrainer
             [nameof(Mixing)] = $"{Mixing}",
             [nameof(EpochCount)] = $"{EpochCount}",
             [nameof(BatchSize)] = $"{BatchSize}",
+            [nameof(AccumulationSteps)] = $"{AccumulationSteps}",
             [nameof(Precision)] = $"{Precision}",
             [nameof(Optimizer)] = $"{Optimizer}",
             [nameof(LearningRate)] = $"{LearningRate:R}",
@@ -206,6 +213,7 @@ public sealed partial class ImageAttentionTrainer
                 $"null with a {nameof(ModelFile)}");
             Check(EpochCount > 0, nameof(EpochCount), EpochCount, "1 or more");
             Check(BatchSize > 0, nameof(BatchSize), BatchSize, "1 or more");
+            Check(AccumulationSteps > 0, nameof(AccumulationSteps), AccumulationSteps, "1 or more");
             Check(LearningRate > 0, nameof(LearningRate), LearningRate, "positive");
             Check(WarmUp is >= 0 and < 1, nameof(WarmUp), WarmUp, "in [0, 1)");
             Check(LayerDecay is > 0 and <= 1, nameof(LayerDecay), LayerDecay, "in (0, 1]");

@@ -40,6 +40,11 @@ public sealed partial class ImageAttentionTrainer
     {
         if (samples.Count == 0)
             throw new InvalidOperationException("There is no picture with a label to train on.");
+        if (samples.Count < _options.AccumulationSteps)
+        {
+            throw new InvalidOperationException($"{nameof(Options.AccumulationSteps)} is {_options.AccumulationSteps}, but there are "
+                + $"{samples.Count} pictures to train on; lower it to that at most.");
+        }
         if (_options.KeepsBest && validation.Count == 0)
         {
             throw new InvalidOperationException($"{nameof(Options.KeepBest)} and {nameof(Options.Patience)} need validation pictures: "
@@ -50,11 +55,12 @@ public sealed partial class ImageAttentionTrainer
             : StartingModel.Build(_options.Architecture, _options.PretrainedWeights, labels.Count, _options.Preprocessing, seed);
         var weights = _options.ClassWeights?.Resolve(labels, samples.CountClasses(labels.Count))
             ?? [.. Enumerable.Repeat(1f, labels.Count)];
-        var batchSize = Math.Min(_options.BatchSize, samples.Count);
+        var batchSize = Math.Min(_options.BatchSize, samples.Count / _options.AccumulationSteps);
         var memory = new PictureMemory(_options.PictureCacheBytes);
         var pictures = new PictureCache(samples, _options.Augmentation.ResizesAlike ? model.Preprocessing : null, memory);
         var batches = new PictureBatches(
-            pictures, model.Preprocessing, _options.Augmentation, _options.Mixing, new(weights, _options.LabelSmoothing), batchSize, seed);
+            pictures, model.Preprocessing, _options.Augmentation, _options.Mixing, new(weights, _options.LabelSmoothing), batchSize, seed,
+            _options.AccumulationSteps);
         var trainer = CreateTrainer(model, labels.Count, batchSize, seed, channel);
         return new(model, trainer, batches, new(validation, model.Preprocessing, memory), batchSize);
     }
@@ -80,6 +86,7 @@ public sealed partial class ImageAttentionTrainer
             new TrainingOptions
             {
                 Precision = _options.Precision,
+                AccumulationSteps = _options.AccumulationSteps,
                 IsTrainable = trainable.IsTrainable,
                 FreezeBatchNormalization = _options.FreezeBatchNormalization,
                 Optimizer = _options.Optimizer with
@@ -91,7 +98,7 @@ public sealed partial class ImageAttentionTrainer
                     AverageDecay = _options.WeightAveraging,
                 },
             });
-        return TrainingSession.Start(Host, graph, _options.Scoring.Session, batchSize, seed, channel);
+        return TrainingSession.Start(Host, graph, _options.Scoring.Session, batchSize * _options.AccumulationSteps, seed, channel);
     }
 
     /// <summary>What must not change between a training and the one that resumes it.</summary>

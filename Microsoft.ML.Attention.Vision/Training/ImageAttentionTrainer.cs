@@ -35,7 +35,7 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
 
         var checkpoint = TrainingCheckpoint.In(_options.CheckpointFolder, () => Describe(run.Model, seed, samples, validation));
         var progress = checkpoint?.Restore(run.Trainer) ?? new();
-        if (progress.StepLosses.Count > 0)
+        if (run.Trainer.BatchCount > 0)
             channel.Info($"Going on after step {run.Trainer.StepCount}, in epoch {progress.Epoch}.");
         RunEpochs(run, progress, checkpoint, channel);
         var content = new ModelContent(progress.Best?.Model ?? Export(run.Trainer));
@@ -47,7 +47,7 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
 
     private void RunEpochs(Run run, TrainingProgress progress, TrainingCheckpoint? checkpoint, IChannel channel)
     {
-        var stepCount = (long)_options.EpochCount * run.Batches.Count;
+        var stepCount = (long)_options.EpochCount * (run.Batches.Count / _options.AccumulationSteps);
         var schedule = new CosineSchedule(_options.LearningRate, stepCount, WarmUpSteps: (long)(stepCount * _options.WarmUp));
         var (clock, before) = (Stopwatch.StartNew(), progress.Elapsed);
         try
@@ -60,8 +60,8 @@ public sealed partial class ImageAttentionTrainer : ClassifierTrainerBase<ImageC
                 foreach (var _ in meter.Await(batches.Select(run.Feed)))
                 {
                     _options.Cancellation.ThrowIfCancellationRequested();
-                    progress.AddBatch(Step(run.Trainer, schedule), run.Trainer.Metric(CorrectMetric));
-                    _options.StepEnded?.Invoke(run.Trainer.StepCount);
+                    progress.AddBatch(Step(run.Trainer, schedule), run.Trainer.Metric(CorrectMetric), _options.AccumulationSteps);
+                    _options.BatchEnded?.Invoke(run.Trainer.BatchCount);
                     if (checkpoint?.Age > _options.CheckpointInterval)
                         WriteCheckpoint();
                 }

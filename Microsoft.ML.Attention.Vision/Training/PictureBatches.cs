@@ -13,16 +13,17 @@ namespace Microsoft.ML.Attention.Vision;
 /// <param name="targets">How classes become targets of the loss.</param>
 /// <param name="batchSize">The size of every batch.</param>
 /// <param name="seed">With the epoch it tells order, changes and mixing.</param>
+/// <param name="batchesPerStep">An epoch has a multiple of so many batches.</param>
 internal sealed class PictureBatches(
     PictureCache pictures, ImagePreprocessing preprocessing, ImageAugmentation augmentation, Mixing? mixing, Targets targets,
-    int batchSize, int seed)
+    int batchSize, int seed, int batchesPerStep = 1)
 {
     // One is with the model, one is being filled, two wait.
     private readonly PictureBatch[] _turns =
         [.. Enumerable.Range(0, 4).Select(_ => new PictureBatch(batchSize, preprocessing.ValueCount, targets.ClassCount))];
 
     /// <summary>Batches in an epoch. The pictures that are left over, other ones in each epoch, sit it out.</summary>
-    public int Count => pictures.Count / batchSize;
+    public int Count => pictures.Count / (batchSize * batchesPerStep) * batchesPerStep;
 
     /// <summary>The batches of an epoch; each may be used until the next one is asked for.</summary>
     /// <param name="epoch">The number of the epoch.</param>

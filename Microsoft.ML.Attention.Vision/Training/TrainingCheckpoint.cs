@@ -7,14 +7,14 @@ namespace Microsoft.ML.Attention.Vision;
 
 /// <summary>
 /// Where a training is kept, so that it can go on after an interruption as if there had been none. A checkpoint is a folder
-/// <c>step-STEPS-EPOCHS</c> that gets its name when it is complete; then the one before it is deleted.
+/// <c>batch-BATCHES-EPOCHS</c> that gets its name when it is complete; then the one before it is deleted.
 /// </summary>
 /// <param name="folder">The folder of the checkpoints of one training.</param>
 /// <param name="settings">What must be the same in the training that goes on, by name.</param>
 internal sealed class TrainingCheckpoint(string folder, IReadOnlyDictionary<string, string> settings)
 {
     private const string StateFile = "state.safetensors", ProgressFile = "progress.json", BestFile = "best.onnx";
-    private const string Prefix = "step-";
+    private const string Prefix = "batch-";
 
     private static readonly JsonSerializerOptions Json = new()
     {
@@ -62,7 +62,7 @@ internal sealed class TrainingCheckpoint(string folder, IReadOnlyDictionary<stri
     public void Write(Trainer trainer, TrainingProgress progress)
     {
         _sinceLast.Restart();
-        var target = Path.Combine(folder, $"{Prefix}{trainer.StepCount:D9}-{progress.Epochs.Count:D6}");
+        var target = Path.Combine(folder, $"{Prefix}{trainer.BatchCount:D9}-{progress.Epochs.Count:D6}");
         if (Directory.Exists(target))
             return;
         var older = Checkpoints(folder);

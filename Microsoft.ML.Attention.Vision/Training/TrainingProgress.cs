@@ -28,6 +28,9 @@ internal sealed class TrainingProgress
 
     public List<float> StepLosses { get; init; } = [];
 
+    /// <summary>The losses of the batches of the step at hand.</summary>
+    public List<float> BatchLosses { get; init; } = [];
+
     public List<EpochSummary> Epochs { get; init; } = [];
 
     public BestEpoch? Best { get; set; }
@@ -35,9 +38,14 @@ internal sealed class TrainingProgress
     [JsonIgnore]
     public TrainingTrace Trace => new(StepLosses, Epochs) { BestEpoch = Best?.Epoch };
 
-    public void AddBatch(float loss, float correct)
+    public void AddBatch(float loss, float correct, int batchesPerStep)
     {
-        StepLosses.Add(loss);
+        BatchLosses.Add(loss);
+        if (BatchLosses.Count == batchesPerStep)
+        {
+            StepLosses.Add(BatchLosses.Average());
+            BatchLosses.Clear();
+        }
         (Batch, Correct) = (Batch + 1, Correct + correct);
         if (float.IsFinite(loss))
             (LossSum, LossCount) = (LossSum + loss, LossCount + 1);

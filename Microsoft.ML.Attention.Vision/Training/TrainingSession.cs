@@ -10,10 +10,10 @@ internal static class TrainingSession
 {
     /// <summary>Opens a training graph on the execution provider that its model opens on, and logs which one that is.</summary>
     public static Trainer Start(
-        IHostEnvironment environment, TrainingGraph graph, OnnxSessionOptions options, int batchSize, int seed, IChannel channel)
+        IHostEnvironment environment, TrainingGraph graph, OnnxSessionOptions options, int stepSize, int seed, IChannel channel)
     {
         using var forward = OnnxSession.Open(environment, new ModelContent(graph.Forward.ToBytes()), options);
-        channel.Info($"Training {graph.ParameterCount} parameters on {forward.Provider}, {batchSize} pictures a step.");
+        channel.Info($"Training {graph.ParameterCount} parameters on {forward.Provider}, {stepSize} pictures a step.");
         using var session = new SessionOptions { IntraOpNumThreads = options.IntraOpThreadCount };
         if (forward.CudaDevice is { } device)
             session.AppendExecutionProvider_CUDA(device);

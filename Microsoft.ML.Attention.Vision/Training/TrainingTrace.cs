@@ -4,7 +4,7 @@ using System.Text;
 namespace Microsoft.ML.Attention.Vision;
 
 /// <summary>What happened in a training run.</summary>
-/// <param name="StepLosses">The loss of each optimiser step, a mean over its batch.</param>
+/// <param name="StepLosses">The loss of each optimiser step, a mean over its pictures.</param>
 /// <param name="Epochs">A summary of each epoch.</param>
 public sealed record TrainingTrace(IReadOnlyList<float> StepLosses, IReadOnlyList<EpochSummary> Epochs)
 {

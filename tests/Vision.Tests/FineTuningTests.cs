@@ -37,27 +37,53 @@ public sealed class FineTuningTests : IClassFixture<ImageAttentionTrainerTests.B
     }
 
     [Fact]
-    public void AResumedTrainingEndsAtTheSameBits()
+    public void TwoBatchesOfEightAreOneOfSixteen()
     {
-        var whole = Fit(Complex());
+        var (halves, wholes) = (Train(8, 2), Train(16, 1));
+        var (actual, expected) = (halves.LastTransformer.Trace!, wholes.LastTransformer.Trace!);
+        Assert.Equal(15, actual.Epochs[^1].Steps);
+        Assert.Equal(expected.Epochs.Select(epoch => epoch.Steps), actual.Epochs.Select(epoch => epoch.Steps));
+        Assert.Equal(expected.Epochs.Select(epoch => epoch.LearningRate), actual.Epochs.Select(epoch => epoch.LearningRate));
+        Assert.Equal(expected.Epochs.Select(epoch => epoch.TrainingAccuracy), actual.Epochs.Select(epoch => epoch.TrainingAccuracy));
+        Assert.All(expected.StepLosses.Zip(actual.StepLosses), losses => Assert.Equal(losses.First, losses.Second, 1e-4));
+        Assert.All(Scores(wholes).Zip(Scores(halves)), scores => Assert.Equal(scores.First[0], scores.Second[0], 1e-3));
+
+        TransformerChain<ImageClassificationTransformer> Train(int batchSize, int accumulationSteps)
+        {
+            var options = Options();
+            (options.BatchSize, options.AccumulationSteps) = (batchSize, accumulationSteps);
+            options.FreezeBatchNormalization = true;
+            return Pipeline(options).Fit(_data.Training(_ml, 92));
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void AResumedTrainingEndsAtTheSameBits(int accumulationSteps)
+    {
+        var whole = Fit(Complex(accumulationSteps));
         foreach (var interruption in (int[])[1, 4, 6, 13])
         {
             var folder = Path.Combine(_folder, $"at{interruption}");
             using var cancellation = new CancellationTokenSource();
-            var options = Complex();
+            var options = Complex(accumulationSteps);
             options.CheckpointFolder = folder;
             options.Cancellation = cancellation.Token;
-            options.StepEnded = step =>
+            options.BatchEnded = batch =>
             {
-                if (step == interruption)
+                if (batch == interruption)
                     cancellation.Cancel();
             };
             Assert.ThrowsAny<OperationCanceledException>(() => Fit(options));
 
-            options = Complex();
+            options = Complex(accumulationSteps);
             options.CheckpointFolder = folder;
+            var numbers = new List<long>();
+            options.BatchEnded = numbers.Add;
             var resumed = Fit(options);
 
+            Assert.Equal(Enumerable.Range(interruption + 1, 16 - interruption).Select(number => (long)number), numbers);
             Assert.Equal(Scores(whole), Scores(resumed));
             var (expected, actual) = (whole.LastTransformer.Trace!, resumed.LastTransformer.Trace!);
             Assert.Equal(expected.StepLosses, actual.StepLosses);
@@ -165,6 +191,12 @@ public sealed class FineTuningTests : IClassFixture<ImageAttentionTrainerTests.B
         options = Options();
         options.Preprocessing = ImagePreprocessing.Stretch(20, 20);
         Assert.Contains("takes pictures of 16 x 16", Assert.Throws<ArgumentException>(() => Fit(options)).Message);
+        options = Options();
+        options.AccumulationSteps = 0;
+        Assert.Contains("AccumulationSteps is 0", Assert.Throws<ArgumentException>(() => Fit(options)).Message);
+        options = Options();
+        options.AccumulationSteps = 97;
+        Assert.Contains("there are 96 pictures", Assert.Throws<InvalidOperationException>(() => Fit(options)).Message);
         options = Options();
         options.PretrainedWeights = "weights.safetensors";
         Assert.Contains("null with a ModelFile", Assert.Throws<ArgumentException>(() => Fit(options)).Message);
@@ -288,9 +320,10 @@ public sealed class FineTuningTests : IClassFixture<ImageAttentionTrainerTests.B
     };
 
     /// <summary>Everything that has a state to resume.</summary>
-    private ImageAttentionTrainer.Options Complex()
+    private ImageAttentionTrainer.Options Complex(int accumulationSteps = 1)
     {
         var options = Options();
+        options.AccumulationSteps = accumulationSteps;
         options.EpochCount = 4;
         options.Mixing = Mixing.Usual;
         options.Augmentation = ImageAugmentation.ImageNetStrong;

@@ -32,7 +32,8 @@ internal static class DetectionEvaluator
         return metrics.Measure();
 
         DataViewSchema.Column Column(string name) => data.Schema.GetColumnOrNull(name) ?? throw new ArgumentException(
-            $"There is no column '{name}'; the data has {string.Join(", ", data.Schema.Select(known => $"'{known.Name}'"))}.", nameof(data));
+            $"There is no column '{name}'; the data has {string.Join(", ", data.Schema.Select(known => $"'{known.Name}'"))}.",
+            nameof(data));
 
         Func<T[]> Getter<T>(DataViewSchema.Column from)
         {

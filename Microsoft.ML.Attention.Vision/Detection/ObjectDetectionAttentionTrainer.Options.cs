@@ -1,5 +1,4 @@
 using Microsoft.ML.Attention.Onnx.Models;
-using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Vision;
 
@@ -102,9 +101,6 @@ public sealed partial class ObjectDetectionAttentionTrainer
 
         /// <summary>The memory for decoded pictures, in bytes, so that those that fit are not decoded anew in each epoch.</summary>
         public long PictureCacheBytes { get; set; } = 1L << 30;
-
-        /// <summary>What the model is computed in while it is trained.</summary>
-        public TrainingPrecision Precision { get; set; }
 
         /// <summary>Tells weights, order and augmentation; null to take it from the <see cref="MLContext"/>.</summary>
         public int? Seed { get; set; }

@@ -114,7 +114,6 @@ public sealed partial class ObjectDetectionAttentionTrainer : IEstimator<ObjectD
             },
             new TrainingOptions
             {
-                Precision = _options.Precision,
                 Optimizer = new AdamW
                 {
                     WeightDecay = _options.WeightDecay,
@@ -170,7 +169,8 @@ public sealed partial class ObjectDetectionAttentionTrainer : IEstimator<ObjectD
             }
             var steps = losses.Count - first;
             epochs.Add(new(
-                epoch, losses.Count, losses.Skip(first).Average(), (float)(classLoss / steps), (float)(overlapLoss / steps), clock.Elapsed));
+                epoch, losses.Count, losses.Skip(first).Average(), (float)(classLoss / steps), (float)(overlapLoss / steps),
+                clock.Elapsed));
             channel.Info(epochs[^1].ToString());
             _options.Progress?.Report(epochs[^1]);
         }

@@ -15,7 +15,9 @@ public sealed class ObjectDetectionEstimator : TrivialEstimator<ObjectDetectionT
     /// <summary>Options for <see cref="ObjectDetectionEstimator"/>.</summary>
     public sealed class Options
     {
-        /// <summary>The detector's file, as <see cref="Onnx.Models.PlainDetr.Build"/> makes it. Either this or <see cref="Model"/>.</summary>
+        /// <summary>
+        /// The detector's file, as <see cref="Onnx.Models.PlainDetr.Build"/> makes it. Either this or <see cref="Model"/>.
+        /// </summary>
         public string? ModelFile { get; set; }
 
         /// <summary>The detector's bytes. Either this or <see cref="ModelFile"/>.</summary>

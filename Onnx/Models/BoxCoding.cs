@@ -62,7 +62,8 @@ internal static class BoxCoding
     public static Value InverseSigmoid(Value values)
     {
         var builder = values.Builder;
-        var (clipped, least) = (builder.Op("Clip", [values, builder.Scalar(0, values), builder.Scalar(1, values)]), builder.Scalar(1e-5, values));
+        var clipped = builder.Op("Clip", [values, builder.Scalar(0, values), builder.Scalar(1, values)]);
+        var least = builder.Scalar(1e-5, values);
         return (builder.Op("Max", [clipped, least]) / builder.Op("Max", [1 - clipped, least])).Apply("Log");
     }
 

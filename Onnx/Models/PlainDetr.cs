@@ -314,7 +314,8 @@ public static class PlainDetr
                 .LayerNorm(projections["3.1.ln"], LayerNormEpsilon).Gelu().ToChannelsFirst()
                 .Conv2d(projections["3.3"], width, kernel: 2, stride: 2),
         ];
-        var extents = Array.ConvertAll(levels, level => level == map ? extent : builder.Concat(1, ExtentAlong(0, level), ExtentAlong(1, level)));
+        var extents = Array.ConvertAll(
+            levels, level => level == map ? extent : builder.Concat(1, ExtentAlong(0, level), ExtentAlong(1, level)));
         var finest = config.Stride / 2;
         // Of the level with the finest stride.
         var maxSize = config.IsReparameterized ? extents[0].Cast(TensorElementType.Float) * finest : null;
@@ -368,8 +369,11 @@ public static class PlainDetr
                 return config.IsReparameterized ? (centres * stride) + (count * 0) : centres / count;
             }
 
-            Value IsInside(int axis) => builder.Op(
-                "Less", [Positions(level.ShapeOf(axis, axis + 1), TensorElementType.Int64).Unsqueeze(0), extent.Slice(1, axis - 2, axis - 1)]);
+            Value IsInside(int axis)
+            {
+                var positions = Positions(level.ShapeOf(axis, axis + 1), TensorElementType.Int64).Unsqueeze(0);
+                return builder.Op("Less", [positions, extent.Slice(1, axis - 2, axis - 1)]);
+            }
         }
     }
 

@@ -62,7 +62,7 @@ public sealed record SwinV2Config
         {
             if (WidthOf(stage) % HeadCounts[stage] != 0)
                 throw new ArgumentException(
-                    $"SwinV2Config.HeadCounts has {HeadCounts[stage]} in stage {stage}, which does not divide its {WidthOf(stage)} channels.");
+                    $"SwinV2Config.HeadCounts has {HeadCounts[stage]} in stage {stage}; it must divide its {WidthOf(stage)} channels.");
             if (PretrainedWindowSizes[stage] < 2)
                 throw new ArgumentException(
                     $"SwinV2Config.PretrainedWindowSizes has {PretrainedWindowSizes[stage]} in stage {stage}; the least is 2.");

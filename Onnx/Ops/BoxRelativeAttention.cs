@@ -11,8 +11,8 @@ namespace Microsoft.ML.Attention.Onnx.Ops;
 /// impiga/Plain-DETR.</para>
 /// <list type="bullet">
 /// <item>Inputs: <c>query</c> [N, Q, C]; <c>key</c> and <c>value</c> [N, H W, C], row by row; <c>column_bias</c> [N, Q, W, num_heads]
-/// float; <c>row_bias</c> [N, Q, H, num_heads] float; <c>extent</c> [N, 2] int64, the rows and columns of each map that are not padding: 100 is taken
-/// off the scores of positions beyond them.</item>
+/// float; <c>row_bias</c> [N, Q, H, num_heads] float; <c>extent</c> [N, 2] int64, the rows and columns of each map that are not
+/// padding: 100 is taken off the scores of positions beyond them.</item>
 /// <item>Outputs: <c>output</c> [N, Q, C]; optional <c>logsumexp</c> [N, num_heads, Q] float.</item>
 /// <item>Attributes: <c>num_heads</c>, which divides C. The scores are the products of queries and keys times (C / num_heads)^-1/2.</item>
 /// </list>

@@ -119,7 +119,8 @@ internal sealed class DetectionLoss(PlainDetrConfig config, DetectionTargets tar
     private static Value Masked(Value losses, DetectionTargets targets) => (losses * targets.IsPresent).ReduceSum([0, 1]);
 
     private static BoxPredictions Queries(BoxPredictions layer, int from, int to) => new(
-        layer.Logits.Slice(1, from, to), layer.Boxes.Slice(1, from, to), layer.Deltas.Slice(1, from, to), layer.Previous.Slice(1, from, to));
+        layer.Logits.Slice(1, from, to), layer.Boxes.Slice(1, from, to), layer.Deltas.Slice(1, from, to),
+        layer.Previous.Slice(1, from, to));
 
     private static BoxPredictions Picked(BoxPredictions layer, Value places) =>
         new(layer.Logits, Pick(layer.Boxes, places), Pick(layer.Deltas, places), Pick(layer.Previous, places));

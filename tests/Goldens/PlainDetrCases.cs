@@ -159,8 +159,10 @@ internal sealed partial class PlainDetrCases : IGoldenModel
         builder.Output("mid:reference_points", predictions.Internals.Selection.Reference);
 
         var targets = Targets(builder, golden);
-        var loss = new DetectionLoss(config, targets, golden.Description.GetProperty("k_one2many").GetInt32());
-        var outputs = predictions.Layers.SelectMany((layer, i) => Named(layer, $"layer{i}")).Concat(Named(proposals, "proposals")).ToDictionary();
+        var copyCount = golden.Description.GetProperty("k_one2many").GetInt32();
+        var loss = new DetectionLoss(config, targets, copyCount);
+        var outputs = predictions.Layers.SelectMany((layer, i) => Named(layer, $"layer{i}")).Concat(Named(proposals, "proposals"))
+            .ToDictionary();
         builder.Output("total_weighted", loss.Of(outputs).Reshape(1));
         for (var i = 0; i < targets.Count.Shape[0].Value; i++)
         {
@@ -177,18 +179,18 @@ internal sealed partial class PlainDetrCases : IGoldenModel
                 return term;
             var isMany = name.EndsWith("_one2many", StringComparison.Ordinal);
             var isProposals = name.EndsWith("_enc", StringComparison.Ordinal);
-            var layer = isProposals ? proposals : predictions.Layers[name.Contains("_0", StringComparison.Ordinal) ? 0 : config.LayerCount - 1];
+            var layer = isProposals ? proposals : name.Contains("_0", StringComparison.Ordinal) ? first : last;
             var logits = isProposals ? layer.Logits
                 : layer.Logits.Slice(1, isMany ? config.QueryCount : 0, isMany ? all : config.QueryCount);
             var best = builder.Op("ArgMax", [logits], new() { ["axis"] = 2, ["keepdims"] = 0 });
             if (name.StartsWith("cardinality", StringComparison.Ordinal))
             {
                 var isFound = builder.Op("Less", [best, builder.Int64(config.ClassCount - 1)]).Cast(TensorElementType.Float).ReduceSum([1]);
-                var wanted = targets.Count.Cast(TensorElementType.Float) * (isMany ? golden.Description.GetProperty("k_one2many").GetInt32() : 1);
+                var wanted = targets.Count.Cast(TensorElementType.Float) * (isMany ? copyCount : 1);
                 return (isFound - wanted).Apply("Abs").ReduceMean([0]);
             }
             var match = isMany ? loss.LastAuxiliaryMatch! : loss.LastMatch!;
-            var matched = isMany ? targets.Repeat(golden.Description.GetProperty("k_one2many").GetInt32()) : targets;
+            var matched = isMany ? targets.Repeat(copyCount) : targets;
             var chosen = best.GatherElements(builder.Op("Max", [match, builder.Int64(0)]), 1);
             var isRight = builder.Op("Equal", [chosen, matched.Classes]).Cast(TensorElementType.Float) * matched.IsPresent;
             return (1 - (isRight.ReduceSum([0, 1]) / matched.IsPresent.ReduceSum([0, 1]))) * 100;
@@ -226,7 +228,8 @@ internal sealed partial class PlainDetrCases : IGoldenModel
         var query = Input(builder, golden, "query");
         var map = Map(builder, golden, Input(builder, golden, "value"), Input(builder, golden, "key"));
         var boxes = golden.Inputs.ContainsKey("reference_points") ? Input(builder, golden, "reference_points").Squeeze(2) : query;
-        builder.Output("out", PlainDetr.CrossAttention(query, boxes, map, Decoder(config, Int(config, "dim"), Int(config, "num_heads")), parameters));
+        var decoder = Decoder(config, Int(config, "dim"), Int(config, "num_heads"));
+        builder.Output("out", PlainDetr.CrossAttention(query, boxes, map, decoder, parameters));
     }
 
     private static void DecoderLayer(GraphBuilder builder, GoldenCase golden, Parameters parameters)
@@ -456,7 +459,10 @@ internal sealed partial class PlainDetrCases : IGoldenModel
         }
 
         private static int[] Numbers(Match match) =>
-            [.. match.Groups.Values.Skip(1).Where(group => group.Success).Select(group => int.Parse(group.Value, CultureInfo.InvariantCulture))];
+        [
+            .. match.Groups.Values.Skip(1).Where(group => group.Success)
+                .Select(group => int.Parse(group.Value, CultureInfo.InvariantCulture)),
+        ];
 
         [GeneratedRegex(@"\[(\d+), (\d+), (\d+)\] for backbone, \[(\d+), (\d+), (\d+)\].*every (\d+);.*::(\d+), ::(\d+)\].*::(\d+)\]")]
         private static partial Regex StepsOfMaps();

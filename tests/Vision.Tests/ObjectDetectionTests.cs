@@ -19,7 +19,8 @@ public sealed class ObjectDetectionTests : IDisposable
             Width = 16, Depths = [1, 1, 2, 1], HeadCounts = [1, 2, 2, 4], WindowSize = 4, PretrainedWindowSizes = [4, 4, 4, 4],
             IsGlobal = [false, false, false, true],
         },
-        Width = 32, HeadCount = 4, MlpWidth = 64, LayerCount = 2, QueryCount = 12, AuxiliaryQueryCount = 24, BoxBiasWidth = 16, ClassCount = 2,
+        Width = 32, HeadCount = 4, MlpWidth = 64, LayerCount = 2, QueryCount = 12, AuxiliaryQueryCount = 24, BoxBiasWidth = 16,
+        ClassCount = 2,
     };
 
     private readonly string _folder = Directory.CreateTempSubdirectory().FullName;
@@ -37,7 +38,10 @@ public sealed class ObjectDetectionTests : IDisposable
     [Fact]
     public void BatchesOfMixedSizesGiveAboutWhatSinglePicturesGive()
     {
-        var paths = new[] { Draw("a.png", 96, 64), Draw("b.png", 64, 96), Draw("c.png", 80, 80), Draw("d.png", 90, 60), Draw("e.png", 33, 70) };
+        var paths = new[]
+        {
+            Draw("a.png", 96, 64), Draw("b.png", 64, 96), Draw("c.png", 80, 80), Draw("d.png", 90, 60), Draw("e.png", 33, 70),
+        };
         var single = Score(Detector(batchSize: 1), paths);
         var batched = Score(Detector(batchSize: 3), paths);
 

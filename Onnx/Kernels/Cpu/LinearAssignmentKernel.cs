@@ -20,9 +20,9 @@ internal sealed unsafe class LinearAssignmentKernel : IKernel
         };
         for (var item = 0; item < dims[0]; item++)
         {
-            if (work.Count[item] > Math.Min(work.Queries, work.Targets) || work.Count[item] < 0)
-                throw new KernelException(
-                    $"item {item} has {work.Count[item]} targets, expected 0 to {Math.Min(work.Queries, work.Targets)} for {work.Queries} queries");
+            var most = Math.Min(work.Queries, work.Targets);
+            if (work.Count[item] < 0 || work.Count[item] > most)
+                throw new KernelException($"item {item} has {work.Count[item]} targets, expected 0 to {most} for {work.Queries} queries");
         }
         context.ParallelFor(work, (int)dims[0]);
     }

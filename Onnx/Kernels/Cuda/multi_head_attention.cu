@@ -1,6 +1,6 @@
 // Multi-head attention: each warp has ROWS queries of one head, a block WARPS warps, which share tiles of 32 keys and values. Compiled for
-// QUERY_WIDTH and VALUE_WIDTH, the channels of a head, ROWS (4, 8 or 16), WARPS (1, 2 or 4), and with BIAS where scores differ in theirs, BOX_BIAS
-// where that is the sum of a map's columns' and rows'.
+// QUERY_WIDTH and VALUE_WIDTH, the channels of a head, ROWS (4, 8 or 16), WARPS (1, 2 or 4), and with BIAS where scores differ in theirs,
+// BOX_BIAS where that is the sum of a map's columns' and rows'.
 #include "attention_tile.cuh"
 #include "exponential.cuh"
 #include "multi_head_attention.cuh"

@@ -288,7 +288,8 @@ extern "C" __global__ void box_bias_grad(const Parameters p)
         m.query_rows, QUERY_WIDTH, p.query + start_of(sequence, s.queries, s.query_row, head, QUERY_WIDTH), s.query_row, place,
         s.scale * LOG2_E);
     stage<ROWS, VALUE_WIDTH>(
-        m.value_rows, VALUE_WIDTH, p.output_grad + start_of(sequence, s.queries, s.output_row, head, VALUE_WIDTH), s.output_row, place, 1.0f);
+        m.value_rows, VALUE_WIDTH, p.output_grad + start_of(sequence, s.queries, s.output_row, head, VALUE_WIDTH), s.output_row, place,
+        1.0f);
     for (int i = lane; i < ROWS * s.row_count; i += 32)
         row_sums[i] = 0.0f;
 

@@ -32,7 +32,7 @@ internal static class SweepCommand
         AllowMultipleArgumentsPerToken = true,
     };
 
-    private static readonly Option<int> Candidates = Count("--candidates", 12, least: 1, "How many candidates are drawn.");
+    private static readonly Option<int> Candidates = Count("--candidates", 8, least: 1, "How many candidates are drawn.");
     private static readonly Option<int> Folds = Count("--folds", 3, least: 2, "Folds of the cross-validation.");
     private static readonly Option<int> FirstEpochs = Count("--first-epochs", 1, least: 1, "Epochs of the first round.");
     private static readonly Option<int> Epochs = Count("--epochs", 12, least: 1, "Most epochs of a round, and epochs of the best model.");

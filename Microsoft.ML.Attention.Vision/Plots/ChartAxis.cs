@@ -19,7 +19,8 @@ public sealed record ChartAxis(string Title, double From, double To)
     internal float Share(double value) =>
         (float)(IsLogarithmic ? Math.Log(value / From) / Math.Log(To / From) : (value - From) / (To - From));
 
-    internal IEnumerable<double> VisibleTicks() => (Ticks ?? (IsLogarithmic ? Ratios() : Multiples())).Where(tick => tick >= From && tick <= To);
+    internal IEnumerable<double> VisibleTicks() =>
+        (Ticks ?? (IsLogarithmic ? Ratios() : Multiples())).Where(tick => tick >= From && tick <= To);
 
     internal void Validate()
     {

@@ -52,7 +52,8 @@ public static class LossCurve
     };
 
     /// <summary>The line of a validation metric, whose last value is in the legend; none where nothing was validated.</summary>
-    private static IEnumerable<ChartLine> Validation(TrainingTrace trace, string name, string format, Func<ValidationMetrics, double> metric)
+    private static IEnumerable<ChartLine> Validation(
+        TrainingTrace trace, string name, string format, Func<ValidationMetrics, double> metric)
     {
         var points = trace.Epochs.Where(epoch => epoch.Validation is not null)
             .Select(epoch => new ChartPoint(epoch.Steps, metric(epoch.Validation!))).ToArray();

@@ -16,7 +16,7 @@ internal sealed record PictureFile(string Image, string Label)
         ];
         var classes = pictures.Select(picture => picture.Label).Distinct().Count();
         return classes >= 2 ? pictures : throw new InvalidDataException(
-            $"There are {pictures.Length} pictures of {classes} classes under '{folder}'; give --data a folder with a folder of pictures "
-            + "for each of two classes or more.");
+            $"Folders with pictures under '{folder}': {classes}. --data takes a folder with a folder of pictures for each of two classes "
+            + "or more.");
     }
 }

@@ -4,7 +4,7 @@ namespace Sweep;
 /// Gives all candidates a short training, the better ones a longer one, and so on, until one is left or the time is up.
 /// <para>Source: Jamieson and Talwalkar, "Non-stochastic Best Arm Identification and Hyperparameter Optimization", AISTATS 2016.</para>
 /// </summary>
-/// <param name="reduction">One of so many candidates goes on, with so many times the epochs.</param>
+/// <param name="reduction">One of so many candidates goes on, with as many times the epochs.</param>
 /// <param name="firstEpochs">The epochs of the first round.</param>
 /// <param name="mostEpochs">The epochs that no round exceeds.</param>
 internal sealed class SuccessiveHalving(int reduction, int firstEpochs, int mostEpochs)
@@ -33,7 +33,10 @@ internal sealed class SuccessiveHalving(int reduction, int firstEpochs, int most
                 .Take((candidates.Count + reduction - 1) / reduction).Select(trial => trial.Candidate)];
         }
         if (trials.Count == 0)
-            throw new TimeoutException("The time was up before the first candidate was trained: give more --minutes or fewer --first-epochs.");
+        {
+            throw new TimeoutException(
+                "The time was up before the first candidate was trained: give more --minutes or fewer --first-epochs.");
+        }
         if (trials.TrueForAll(trial => trial.Failure is not null))
             throw new InvalidOperationException($"No candidate could be trained. The first failed so: {trials[0].Failure}");
         return [.. Rank(trials)];

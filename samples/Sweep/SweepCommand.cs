@@ -36,7 +36,8 @@ internal static class SweepCommand
     private static readonly Option<int> Folds = Count("--folds", 3, least: 2, "Folds of the cross-validation.");
     private static readonly Option<int> FirstEpochs = Count("--first-epochs", 1, least: 1, "Epochs of the first round.");
     private static readonly Option<int> Epochs = Count("--epochs", 12, least: 1, "Most epochs of a round, and epochs of the best model.");
-    private static readonly Option<int> Reduction = Count("--reduction", 3, least: 2, "One of so many goes on, with so many times the epochs.");
+    private static readonly Option<int> Reduction =
+        Count("--reduction", 3, least: 2, "One of so many goes on, with as many times the epochs.");
     private static readonly Option<int> Size = Count("--size", 28, least: 16, "Pixels a side that pictures are stretched to.");
     private static readonly Option<int> Seed = Count("--seed", 1, least: 0, "Decides candidates, folds and trainings.");
 
@@ -59,9 +60,9 @@ internal static class SweepCommand
                 result.AddError($"{Architectures.Name}: there is no architecture '{name}'; samples/ModelTool lists all names.");
         });
         var command = new RootCommand(
-            "Looks for a good architecture and hyper-parameters for your pictures. Draws candidates, cross-validates all of them with a short "
-            + "training, the better ones with a longer one, and so on while there is time (successive halving). Then trains the best on all "
-            + "pictures and saves the pipeline for mlContext.Model.Load. Exit codes: 0 done, 1 error, 130 cancelled.")
+            "Looks for a good architecture and hyper-parameters for your pictures. Draws candidates, cross-validates all of them with a "
+            + "short training, the better ones with a longer one, and so on while there is time (successive halving). Then trains the best "
+            + "on all pictures and saves the pipeline for mlContext.Model.Load. Exit codes: 0 done, 1 error, 130 cancelled.")
         {
             Data, Output, Minutes, Architectures, Candidates, Folds, FirstEpochs, Epochs, Reduction, Size, Seed, Provider,
         };

@@ -36,7 +36,9 @@ internal static class SweepPlot
         {
             HasDots = true,
             Emphasis = isBest ? LineEmphasis.Strong : LineEmphasis.Normal,
-            Label = isBest ? string.Create(CultureInfo.InvariantCulture, $"best: candidate {best.Candidate.Number}, {best.Mean:0.0%}") : null,
+            Label = isBest
+                ? string.Create(CultureInfo.InvariantCulture, $"best: candidate {best.Candidate.Number}, {best.Mean:0.0%}")
+                : null,
         };
     }
 }

@@ -27,7 +27,9 @@ public class SuccessiveHalvingTests
     public void ALateBloomerIsJudgedByItsLongerTraining()
     {
         var trials = new SuccessiveHalving(reduction: 3, firstEpochs: 1, mostEpochs: 100).Run(
-            Nine, (candidate, epochs) => Trial(candidate, epochs, epochs == 1 ? 0.1 * candidate.Number : candidate.Number == 7 ? 0.99 : 0.5));
+            Nine,
+            (candidate, epochs) =>
+                Trial(candidate, epochs, epochs == 1 ? 0.1 * candidate.Number : candidate.Number == 7 ? 0.99 : 0.5));
 
         Assert.Equal(7, trials[0].Candidate.Number);
     }

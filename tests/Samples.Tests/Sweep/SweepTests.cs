@@ -48,7 +48,7 @@ public sealed class SweepTests : IDisposable
         var run = SweepProcess.Run(["--data", _folder["pictures"], "--output", _folder["output"], .. Small]);
 
         Assert.Equal(1, run.ExitCode);
-        Assert.StartsWith("There are 12 pictures of 1 classes under", run.Error);
+        Assert.StartsWith($"Folders with pictures under '{_folder["pictures"]}': 1. ", run.Error);
     }
 
     [Fact]

@@ -26,7 +26,7 @@ internal static class SweepJob
         SweepPlot.Save(trials, Path.Combine(output, "sweep.png"));
 
         var best = trials[0].Candidate;
-        Console.WriteLine($"Training candidate {best.Number} ({best.Architecture}) on all {pictures.Count} pictures, epochs: {options.Epochs}");
+        Console.WriteLine($"training candidate {best.Number} ({best.Architecture}) on all {pictures.Count} pictures");
         var model = trainer.Fit(best, options.Epochs, cancellation);
         context.Model.Save(model, view.Schema, Path.Combine(output, "best.zip"));
         Console.WriteLine($"best.zip, trials.csv and sweep.png are in {output}.");

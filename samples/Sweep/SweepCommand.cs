@@ -33,9 +33,9 @@ internal static class SweepCommand
     };
 
     private static readonly Option<int> Candidates = Count("--candidates", 8, least: 1, "How many candidates are drawn.");
-    private static readonly Option<int> Folds = Count("--folds", 3, least: 2, "Folds of the cross-validation.");
+    private static readonly Option<int> Folds = Count("--folds", 2, least: 2, "Folds of the cross-validation.");
     private static readonly Option<int> FirstEpochs = Count("--first-epochs", 1, least: 1, "Epochs of the first round.");
-    private static readonly Option<int> Epochs = Count("--epochs", 12, least: 1, "Most epochs of a round, and epochs of the best model.");
+    private static readonly Option<int> Epochs = Count("--epochs", 9, least: 1, "Most epochs of a round, and epochs of the best model.");
     private static readonly Option<int> Reduction =
         Count("--reduction", 3, least: 2, "One of so many goes on, with as many times the epochs.");
     private static readonly Option<int> Size = Count("--size", 28, least: 16, "Pixels a side that pictures are stretched to.");

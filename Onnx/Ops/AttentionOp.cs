@@ -63,6 +63,7 @@ public static class AttentionOps
         new AdamWStep(),
         new BiasGelu(),
         new BiasGeluGrad(),
+        new BiasGrad(),
         new BatchNormalizationGrad(),
         new BatchNormalizationTraining(),
         new DepthwiseConv(),

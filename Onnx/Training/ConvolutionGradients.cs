@@ -14,7 +14,7 @@ internal static class ConvolutionGradients
         [
             InputGradient(x.Shape, weight, gradient, window, group),
             WeightGradient(x, weight.Shape, gradient, window, group),
-            node.HasInput(2) ? BiasGradient(gradient) : null,
+            node.HasInput(2) ? BiasGrad.Apply(gradient, channelAxis: 1) : null,
         ];
     }
 
@@ -30,7 +30,7 @@ internal static class ConvolutionGradients
         [
             node.Builder.Op("Conv", [gradient, weight], window.ToAttributes(group)),
             WeightGradient(gradient, weight.Shape, x, window, group),
-            node.HasInput(2) ? BiasGradient(gradient) : null,
+            node.HasInput(2) ? BiasGrad.Apply(gradient, channelAxis: 1) : null,
         ];
     }
 
@@ -75,9 +75,6 @@ internal static class ConvolutionGradients
             throw new NotSupportedException($"The gradient of a grouped convolution of {window.Rank} spatial axes is not supported.");
         return GroupedConvWeightGrad.Apply(gradient, x, window, group).ReshapeTo(weight.ToArray());
     }
-
-    private static Value BiasGradient(Value gradient) =>
-        gradient.ReduceSum([.. Enumerable.Range(0, gradient.Shape.Rank).Where(axis => axis != 1).Select(axis => (long)axis)]);
 
     /// <summary>The inputs that each place of the window sees: [N, C, ...] to [N, C * kernel, places].</summary>
     private static Value Columns(Value x, Window window)

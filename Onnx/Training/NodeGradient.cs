@@ -1,3 +1,4 @@
+using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Training;
@@ -82,7 +83,9 @@ internal static class GradientSteps
         var added = gradient.Shape.Rank - shape.Rank;
         var axes = Enumerable.Range(0, gradient.Shape.Rank)
             .Where(axis => axis < added || (shape[axis - added] == 1 && gradient.Shape[axis] != 1)).Select(axis => (long)axis).ToArray();
-        var sum = axes.Length == 0 ? gradient : gradient.ReduceSum(axes);
+        var sum = axes.Length == 0 ? gradient
+            : shape.Rank > 0 && shape[^1] == gradient.Shape[^1] && axes.Length == gradient.Shape.Rank - 1 ? BiasGrad.Apply(gradient, gradient.Shape.Rank - 1)
+            : gradient.ReduceSum(axes);
         return sum.ReshapeTo(shape.ToArray());
     }
 

@@ -8,21 +8,20 @@ internal sealed unsafe class BiasGeluGradKernel<T> : IKernel
     public void Compute(KernelContext context)
     {
         var x = context.Input(1);
-        var width = (int)x.Shape.Dims[^1];
+        var width = x.Shape.Dims[^1];
+        var strips = new RowStrips(TensorShape.CountOf(x.Shape.Dims[..^1]), width);
+        using var memory = context.Allocate(strips.Count * width * sizeof(float));
         var parameters = new BiasGeluParameters<T>
         {
             OutputGrad = context.Input(0).Expect("the shape of x", x.Shape.Dims).Data<T>(),
             X = x.Data<T>(),
             Bias = context.Input(2).Expect("[C]", width).Data<T>(),
             Result = context.Output<T>(0, x.Shape.Dims),
+            Partials = (float*)memory.Data,
+            Strips = strips,
         };
-        var biasGrad = context.Output<T>(1, width);
-        if (!parameters.Lay(x.Shape.ElementCount, width))
-            return;
-        using var memory = context.Allocate((long)parameters.Strips * width * sizeof(float));
-        parameters.Partials = (float*)memory.Data;
         parameters.Launch(context.Stream, "bias_gelu_grad");
-        PartialSums.Add(context.Stream, parameters.Partials, biasGrad, parameters.Strips, width);
+        PartialSums.Add(context.Stream, parameters.Partials, context.Output<T>(1, width), strips.Count, strips.Width);
     }
 
     public void Dispose()

@@ -8,15 +8,15 @@ internal sealed unsafe class BiasGeluKernel<T> : IKernel
     public void Compute(KernelContext context)
     {
         var x = context.Input(0);
-        var width = (int)x.Shape.Dims[^1];
+        var width = x.Shape.Dims[^1];
         var parameters = new BiasGeluParameters<T>
         {
             X = x.Data<T>(),
             Bias = context.Input(1).Expect("[C]", width).Data<T>(),
             Result = context.Output<T>(0, x.Shape.Dims),
+            Strips = new(TensorShape.CountOf(x.Shape.Dims[..^1]), width),
         };
-        if (parameters.Lay(x.Shape.ElementCount, width))
-            parameters.Launch(context.Stream, "bias_gelu");
+        parameters.Launch(context.Stream, "bias_gelu");
     }
 
     public void Dispose()

@@ -447,6 +447,20 @@ public class GradientTests
 
     private static Value Filled(Value like, double value, long count) => like.Builder.Scalar(value, like).Expand(like.Builder.Int64(count));
 
+    [Theory]
+    [InlineData("BiasGrad", new long[] { 5 })]
+    [InlineData("BiasGrad", new long[] { 1, 1, 5 })]
+    [InlineData("ReduceSum", new long[] { 4, 1 })]
+    [InlineData("ReduceSum", new long[] { 1, 4, 5 })]
+    public void The_gradient_of_a_bias_of_the_last_axis_is_a_BiasGrad(string op, long[] bias)
+    {
+        var builder = new GraphBuilder();
+        var sum = builder.Input("x", TensorElementType.Float, [3, 4, 5]) + builder.Input("bias", TensorElementType.Float, Shape.Of(bias));
+        var gradient = Backward.Differentiate((sum * sum).ReduceMean([0, 1, 2]), ["bias"])["bias"];
+        Assert.Equal(bias, gradient.Shape.ToArray());
+        Assert.Equal([op], builder.Graph.Nodes.Select(node => node.OpType).Intersect(["BiasGrad", "ReduceSum"]));
+    }
+
     [Fact]
     public void An_operator_without_rule_is_named()
     {

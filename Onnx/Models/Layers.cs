@@ -12,12 +12,12 @@ internal static class Layers
     /// <param name="parameters">Those of the layer.</param>
     /// <param name="width">The number of outputs.</param>
     /// <param name="bias">Whether there is a bias.</param>
-    /// <param name="initialization">Of weight and bias; a truncated normal and zeros if null.</param>
+    /// <param name="initialization">Of weight and bias; that of the parameters and zeros if null.</param>
     public static Value Linear(
         this Value value, Parameters parameters, long width, bool bias = true, Initialization? initialization = null)
     {
         using var scope = parameters.Scope();
-        var weight = parameters.Get("weight", initialization ?? Initialization.TruncatedNormal(), width, value.Shape[-1].Value);
+        var weight = parameters.Get("weight", initialization ?? parameters.LinearInitialization, width, value.Shape[-1].Value);
         var product = value.MatMul(weight.Transpose(1, 0));
         return bias ? product + parameters.Get("bias", initialization ?? Initialization.Zeros, width) : product;
     }
@@ -36,7 +36,7 @@ internal static class Layers
         {
             var (parameters, width) = maps[i];
             // Joined as few long rows: ONNX Runtime's CUDA kernels make a table with an entry for each position of the axis.
-            weights[i] = parameters.Get("weight", Initialization.TruncatedNormal(), width, inputs).Reshape(width / unit, unit * inputs);
+            weights[i] = parameters.Get("weight", parameters.LinearInitialization, width, inputs).Reshape(width / unit, unit * inputs);
             if (bias)
                 biases[i] = parameters.Get("bias", Initialization.Zeros, width);
         }

@@ -45,6 +45,11 @@ public sealed record TntConfig : ImageClassifierConfig
     /// <summary>Whether the outer MLPs are gated by the mean over the tokens (squeeze and excitation); no published model is.</summary>
     public bool SqueezeExcitation { get; init; }
 
+    /// <summary>
+    /// The standard deviation of the weights of linear layers before training: 0.02 as published; narrow models learn faster from more.
+    /// </summary>
+    public double LinearDeviation { get; init; } = 0.02;
+
     /// <inheritdoc/>
     public override int LayerCount => Depth + 2;
 
@@ -119,7 +124,7 @@ public static class Tnt
         ["tnt_nano"] = new()
         {
             PatchSize = 4, InnerStride = 2, PatchGrid = (7, 7), Depth = 7,
-            OuterWidth = 96, InnerWidth = 24, OuterHeadCount = 3, InnerHeadCount = 3, Input = Published(28),
+            OuterWidth = 96, InnerWidth = 24, OuterHeadCount = 3, InnerHeadCount = 3, LinearDeviation = 0.1, Input = Published(28),
         },
     }.ToFrozenDictionary();
 
@@ -137,7 +142,7 @@ public static class Tnt
         var builder = new GraphBuilder("tnt");
         var image = builder.Input("x", TensorElementType.Float,
             ["N", config.InputChannels, grid.Rows * config.PatchSize, grid.Columns * config.PatchSize]);
-        var parameters = new Parameters(builder, weights);
+        var parameters = new Parameters(builder, weights) { LinearInitialization = Initialization.TruncatedNormal(config.LinearDeviation) };
         parameters.Ignore("outer_tokens");
 
         var position = parameters.Get("inner_pos", Initialization.TruncatedNormal(), 1, config.WordCount, config.InnerWidth);

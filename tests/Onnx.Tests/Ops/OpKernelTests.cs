@@ -213,7 +213,7 @@ public class OpKernelTests
         var expected = SessionRunner.Run(Model(name, single), single.Tensors.ToDictionary(
             pair => pair.Key, pair => ToSingle(half.Tensors[pair.Key])));
         foreach (var (output, actual) in SessionRunner.Run(model, half.Tensors).Where(pair => pair.Value.Type != TensorElementType.Int64))
-            AssertClose(expected[output].AsSpan<float>(), ToSingle(actual).AsSpan<float>(), 1e-2f, $"{name}, {output}");
+            AssertClose(expected[output].AsSpan<float>(), ToSingle(actual).AsSpan<float>(), 2e-2f, $"{name}, {output}");
     }
 
     [Fact]

@@ -1,6 +1,6 @@
 using Microsoft.ML.Attention.Vision;
 
-namespace TrainAndScore;
+namespace Samples.Data;
 
 /// <summary>Says a line an epoch, at once (<see cref="Progress{T}"/> would say it some time later).</summary>
 internal sealed class EpochLines(Action<string> say) : IProgress<EpochSummary>

@@ -16,9 +16,15 @@ internal static class ReadmeSnippets
             .Append(context.MulticlassClassification.Trainers.ImageAttention(new ImageAttentionTrainer.Options
             {
                 ImageColumnName = "ImagePath",
-                Architecture = BiFormer.Variants["biformer_tiny"],
-                PretrainedWeights = "biformer_tiny.safetensors",
-                EpochCount = 10,
+                Architecture = ImageClassifiers.Find("biformer_tiny"), // or ModelFile = "any-classifier.onnx"
+                PretrainedWeights = "biformer_tiny.pth",
+                LayerDecay = 0.75f,
+                Augmentation = ImageAugmentation.ImageNetStrong,
+                Mixing = Mixing.Usual,
+                ValidationFraction = 0.1,
+                Patience = 5,
+                CheckpointFolder = "checkpoints",
+                EpochCount = 50,
             }));
         var model = pipeline.Fit(train);
         Console.WriteLine(context.MulticlassClassification.Evaluate(model.Transform(test)).MicroAccuracy);

@@ -45,9 +45,7 @@ public sealed record TntConfig : ImageClassifierConfig
     /// <summary>Whether the outer MLPs are gated by the mean over the tokens (squeeze and excitation); no published model is.</summary>
     public bool SqueezeExcitation { get; init; }
 
-    /// <summary>
-    /// The standard deviation of the weights of linear layers before training: 0.02 as published; narrow models learn faster from more.
-    /// </summary>
+    /// <summary>The standard deviation of the weights of linear layers before training; published is 0.02.</summary>
     public double LinearDeviation { get; init; } = 0.02;
 
     /// <inheritdoc/>

@@ -1,5 +1,4 @@
 using System.Drawing;
-using System.Threading.Channels;
 using Microsoft.ML.Attention.Vision.Pixels;
 
 namespace Microsoft.ML.Attention.Vision;
@@ -42,8 +41,7 @@ internal sealed class DetectionBatches(
     IReadOnlyList<DetectionSample> samples, DetectionPreprocessing preprocessing, DetectionAugmentation augmentation, Size area,
     bool isInPixels, int batchSize, int largestCount, PictureMemory memory, int seed)
 {
-    // One is with the model, one is being filled, two wait.
-    private readonly DetectionBatch[] _turns = [.. Enumerable.Range(0, 4).Select(_ => new DetectionBatch(batchSize, area, largestCount))];
+    private readonly BatchesAhead<DetectionBatch> _ahead = new(() => new(batchSize, area, largestCount));
 
     /// <summary>Batches in an epoch. The pictures that are left over, other ones in each epoch, sit it out.</summary>
     public int Count => samples.Count / batchSize;
@@ -54,48 +52,13 @@ internal sealed class DetectionBatches(
     {
         var order = Enumerable.Range(0, samples.Count).ToArray();
         new SampleRandom(seed, epoch, index: -1).Shuffle<int>(order);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        using var free = new SemaphoreSlim(_turns.Length - 1);
-        var filled = Channel.CreateUnbounded<DetectionBatch>();
-        var filling = Task.Run(FillAll, CancellationToken.None);
-        try
-        {
-            while (filled.Reader.WaitToReadAsync(CancellationToken.None).AsTask().GetAwaiter().GetResult())
-            {
-                filled.Reader.TryRead(out var batch);
-                yield return batch!;
-                free.Release();
-            }
-        }
-        finally
-        {
-            stop.Cancel();
-            filling.Wait(CancellationToken.None);
-        }
+        return _ahead.Take(0, Count, FillAll, cancellation);
 
-        async Task FillAll()
+        Task FillAll(DetectionBatch batch, int number, CancellationToken stop) => Parallel.ForAsync(0, batchSize, stop, (place, _) =>
         {
-            Exception? failure = null;
-            try
-            {
-                for (var batch = 0; batch < Count; batch++)
-                {
-                    await free.WaitAsync(stop.Token);
-                    var (turn, first) = (_turns[batch % _turns.Length], batch * batchSize);
-                    await Parallel.ForAsync(0, batchSize, stop.Token, (place, _) =>
-                    {
-                        Fill(turn, place, order[first + place], epoch);
-                        return ValueTask.CompletedTask;
-                    });
-                    filled.Writer.TryWrite(turn);
-                }
-            }
-            catch (Exception e)
-            {
-                failure = e;
-            }
-            filled.Writer.Complete(failure);
-        }
+            Fill(batch, place, order[(number * batchSize) + place], epoch);
+            return ValueTask.CompletedTask;
+        });
     }
 
     private void Fill(DetectionBatch batch, int place, int index, int epoch)

@@ -1,12 +1,10 @@
 using System.Diagnostics;
 using Microsoft.ML.Attention.Onnx;
-using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.Attention.Vision.Pixels;
 using Microsoft.ML.Data;
-using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.Attention.Vision;
@@ -124,14 +122,7 @@ public sealed partial class ObjectDetectionAttentionTrainer : IEstimator<ObjectD
                     AverageDecay = _options.WeightAveraging,
                 },
             });
-        // Opening the model decides, and logs, where it runs.
-        using var forward = OnnxSession.Open(_host, new ModelContent(model.ToBytes()), _options.Scoring.Session);
-        channel.Info($"Training {graph.ParameterCount} parameters on {forward.Provider}, {batchSize} pictures a step.");
-        using var session = new SessionOptions { IntraOpNumThreads = _options.Scoring.Session.IntraOpThreadCount };
-        if (forward.CudaDevice is { } device)
-            session.AppendExecutionProvider_CUDA(device);
-        KernelLibrary.Register(session, cuda: forward.CudaDevice is not null);
-        return new(graph, session, forward.CudaDevice, seed);
+        return TrainingSession.Start(_host, graph, _options.Scoring.Session, batchSize, seed, channel);
     }
 
     private WeightSource WeightsFor(PlainDetrConfig config, int seed)

@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using Microsoft.ML.Attention.Vision.Pixels;
 
 namespace Microsoft.ML.Attention.Vision;
@@ -18,9 +17,7 @@ internal sealed class PictureBatches(
     PictureCache pictures, ImagePreprocessing preprocessing, ImageAugmentation augmentation, Mixing? mixing, Targets targets,
     int batchSize, int seed, int batchesPerStep = 1)
 {
-    // One is with the model, one is being filled, two wait.
-    private readonly PictureBatch[] _turns =
-        [.. Enumerable.Range(0, 4).Select(_ => new PictureBatch(batchSize, preprocessing.ValueCount, targets.ClassCount))];
+    private readonly BatchesAhead<PictureBatch> _ahead = new(() => new(batchSize, preprocessing.ValueCount, targets.ClassCount));
 
     /// <summary>Batches in an epoch. The pictures that are left over, other ones in each epoch, sit it out.</summary>
     public int Count => pictures.Count / (batchSize * batchesPerStep) * batchesPerStep;
@@ -34,43 +31,10 @@ internal sealed class PictureBatches(
     {
         var order = Enumerable.Range(0, pictures.Count).ToArray();
         new SampleRandom(seed, epoch, index: -1).Shuffle<int>(order);
-        using var stop = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
-        using var free = new SemaphoreSlim(_turns.Length - 1);
-        var filled = Channel.CreateUnbounded<PictureBatch>();
-        var filling = Task.Run(FillAll, CancellationToken.None);
-        try
-        {
-            while (filled.Reader.WaitToReadAsync(CancellationToken.None).AsTask().GetAwaiter().GetResult())
-            {
-                filled.Reader.TryRead(out var batch);
-                yield return batch!;
-                free.Release();
-            }
-        }
-        finally
-        {
-            stop.Cancel();
-            filling.Wait(CancellationToken.None);
-        }
-
-        async Task FillAll()
-        {
-            Exception? failure = null;
-            try
-            {
-                for (var batch = first; batch < Count; batch++)
-                {
-                    await free.WaitAsync(stop.Token);
-                    await Fill(_turns[batch % _turns.Length], epoch, batch, order.AsMemory(batch * batchSize, batchSize), stop.Token);
-                    filled.Writer.TryWrite(_turns[batch % _turns.Length]);
-                }
-            }
-            catch (Exception e)
-            {
-                failure = e;
-            }
-            filled.Writer.Complete(failure);
-        }
+        return _ahead.Take(
+            first, Count,
+            (batch, number, stop) => Fill(batch, epoch, number, order.AsMemory(number * batchSize, batchSize), stop),
+            cancellation);
     }
 
     /// <summary>Prepares the pictures two by two: those that may be mixed with each other.</summary>

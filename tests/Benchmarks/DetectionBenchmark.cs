@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Text.RegularExpressions;
 using Microsoft.ML.Attention.Onnx;
 using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Models;
@@ -32,7 +31,7 @@ internal static class DetectionBenchmark
         var bodies = Measure("definitions", model, height, width, steps, cuda, precision, hasKernels: false, profile: false);
         Console.WriteLine($"kernels / definitions: {kernels / bodies:F2}");
         if (Option(args, "--python", "") is { Length: > 0 } python
-            && PyTorch(python, $"{height} {width} --device {(cuda ? "cuda" : "cpu")} --steps {steps} --precision {precision}") is { } theirs)
+            && PyTorchPeer.Run(python, "plain_detr.py", $"{height} {width} --device {(cuda ? "cuda" : "cpu")} --steps {steps} --precision {precision}") is { } theirs)
         {
             Console.WriteLine($"ours / PyTorch: {name} {height}x{width} {precision} {kernels / theirs:F2}");
         }
@@ -85,19 +84,6 @@ internal static class DetectionBenchmark
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"ours, {what}: {height}x{width} {precision}: median {median:F2} ms, least {times[0]:F2} ms, {1000 / median:F1} pictures a second"));
         return median;
-    }
-
-    private static double? PyTorch(string python, string arguments)
-    {
-        var script = Path.Combine(Environment.CurrentDirectory, "tests/Benchmarks/pytorch/plain_detr.py");
-        if (!File.Exists(script))
-            throw new FileNotFoundException($"run from the repository's root: there is no {script}");
-        using var process = Process.Start(new ProcessStartInfo(python, $"{script} {arguments}") { RedirectStandardOutput = true })!;
-        var output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        Console.Write(output);
-        return Regex.Match(output, @"median ([0-9.]+) ms") is { Success: true } match
-            ? double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture) : null;
     }
 
     private static string Option(string[] args, string name, string value) => Array.IndexOf(args, name) is var at and >= 0 ? args[at + 1] : value;

@@ -1,6 +1,4 @@
 using System.Diagnostics;
-using System.Globalization;
-using System.Text.RegularExpressions;
 using Microsoft.ML.Attention.Onnx;
 using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Models;
@@ -45,7 +43,7 @@ internal static class InferenceBenchmark
                 + $"--batch {batch} --runs {runs} --precision {precision}";
             foreach (var way in cuda ? new[] { "", " --compile" } : [""])
             {
-                if (PyTorch(python, arguments + way) is { } theirs)
+                if (PyTorchPeer.Run(python, "ugdc.py", arguments + way) is { } theirs)
                     Console.WriteLine($"PyTorch{way} / ours: {theirs / ours:F2}");
             }
         }
@@ -112,20 +110,6 @@ internal static class InferenceBenchmark
 
         static Node Cast(string from, string to, TensorElementType type) =>
             new() { OpType = "Cast", Name = to, Inputs = [from], Outputs = [to], Attributes = new() { ["to"] = (long)type } };
-    }
-
-    private static double? PyTorch(string python, string arguments)
-    {
-        var script = Path.Combine(Environment.CurrentDirectory, "tests/Benchmarks/pytorch/ugdc.py");
-        if (!File.Exists(script))
-            throw new FileNotFoundException($"run from the repository's root: there is no {script}");
-        using var process = Process.Start(new ProcessStartInfo(python, $"{script} {arguments}") { RedirectStandardOutput = true })!;
-        var output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        Console.Write(output);
-        return Regex.Match(output, @"median ([0-9.]+) ms") is { Success: true } match
-            ? double.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture)
-            : null;
     }
 
     private static string Option(string[] args, string name, string value) => Array.IndexOf(args, name) is var at and >= 0 ? args[at + 1] : value;

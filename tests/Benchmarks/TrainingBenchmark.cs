@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Text.Json;
-using System.Text.RegularExpressions;
 using Microsoft.ML.Attention.Onnx;
 using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Models;
@@ -34,7 +33,7 @@ internal static class TrainingBenchmark
         var ours = Ours(config, size, batch, steps, cuda, precision, args.Contains("--profile"));
         Console.WriteLine($"ours: {name} size {size} batch {batch} {precision}: median {ours:F2} ms a step");
         if (Option(args, "--python", "") is { Length: > 0 } python
-            && PyTorch(python, $"{name} --device {(cuda ? "cuda" : "cpu")} --size {size} --batch {batch} --steps {steps} --precision {precision}") is { } theirs)
+            && PyTorchPeer.Run(python, "training_step.py", $"{name} --device {(cuda ? "cuda" : "cpu")} --size {size} --batch {batch} --steps {steps} --precision {precision}") is { } theirs)
         {
             Console.WriteLine($"ours / PyTorch: {name} {precision} {ours / theirs:F2}");
         }
@@ -119,20 +118,6 @@ internal static class TrainingBenchmark
         foreach (var node in kernels.GroupBy(kernel => kernel.Node).OrderByDescending(node => node.Sum(kernel => kernel.Time)).Take(25))
             Console.WriteLine($"  {node.Sum(kernel => kernel.Time),9:F2} ms {node.Key} {node.First().Shapes[..Math.Min(90, node.First().Shapes.Length)]}");
         File.Delete(file);
-    }
-
-    private static double? PyTorch(string python, string arguments)
-    {
-        var script = Path.Combine(Environment.CurrentDirectory, "tests/Benchmarks/pytorch/training_step.py");
-        if (!File.Exists(script))
-            throw new FileNotFoundException($"run from the repository's root: there is no {script}");
-        using var process = Process.Start(new ProcessStartInfo(python, $"{script} {arguments}") { RedirectStandardOutput = true })!;
-        var output = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        Console.Write(output);
-        return Regex.Match(output, @"median ([0-9.]+) ms") is { Success: true } match
-            ? double.Parse(match.Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture)
-            : null;
     }
 
     private static string Option(string[] args, string name, string value) => Array.IndexOf(args, name) is var at and >= 0 ? args[at + 1] : value;

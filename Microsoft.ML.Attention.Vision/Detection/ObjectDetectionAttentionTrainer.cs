@@ -53,15 +53,13 @@ public sealed partial class ObjectDetectionAttentionTrainer : IEstimator<ObjectD
         var trace = Train(trainer, batches, channel);
 
         var weights = trainer.Export(averaged: _options.WeightAveraging is not null).Graph.Initializers;
-        var checkpoint = new Checkpoint(weights.Where(entry => IsParameter(entry.Key)).ToDictionary(), "the trained model");
+        var checkpoint = new Checkpoint(weights.Where(entry => Graph.IsWeight(entry.Key, entry.Value)).ToDictionary(), "the trained model");
         var detector = PlainDetr.Build(
             config, checkpoint, Math.Min(_options.DetectionCount, config.QueryCount * config.ClassCount));
         return new(_host, new ModelContent(detector.ToBytes()), _options.Scoring, _options.Source, ClassLabels.FromNames(_host, classes))
         {
             Trace = trace,
         };
-
-        static bool IsParameter(string name) => !name.Contains("const_", StringComparison.Ordinal);
     }
 
     /// <inheritdoc/>

@@ -130,12 +130,8 @@ public sealed partial class TroubleMakerTrainer : IEstimator<LowLightEnhancement
             run.Channel.Info(run.Epochs[^1].ToString());
             _options.Progress?.Report(run.Epochs[^1]);
         }
-        return new(trainer.Export().Graph.Initializers.Where(pair => IsParameter(pair.Key)).ToDictionary(), "the trained nets");
+        return new(trainer.Export().Graph.Initializers.Where(pair => Graph.IsWeight(pair.Key, pair.Value)).ToDictionary(), "the trained nets");
     }
-
-    // Constants of the graph are initialisers, too; their names have no dot at the top and a slash within modules.
-    private static bool IsParameter(string initializer) =>
-        initializer.Contains('.', StringComparison.Ordinal) && !initializer.Contains('/', StringComparison.Ordinal);
 
     private bool IsTiled => _options.Fit == LowLightFit.Tiled;
 

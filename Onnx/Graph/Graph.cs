@@ -55,6 +55,14 @@ public sealed class Graph
     /// <summary>What is known of each value, by name. Inputs and outputs of a model have an entry; others may.</summary>
     public Dictionary<string, ValueInfo> Values { get; } = new(StringComparer.Ordinal);
 
+    /// <summary>
+    /// Whether an initialiser has axes and a name of its own, as parameters do; scalars and what a <see cref="GraphBuilder"/> names for
+    /// itself are constants.
+    /// </summary>
+    internal static bool IsWeight(string name, Tensor tensor) =>
+        tensor.Type is TensorElementType.Float or TensorElementType.Float16 or TensorElementType.BFloat16 or TensorElementType.Double
+        && tensor.Dims.Count > 0 && !name[(name.LastIndexOf('/') + 1)..].StartsWith("const_", StringComparison.Ordinal);
+
     /// <summary>A copy whose nodes and lists can be changed; the tensors are shared.</summary>
     internal Graph Clone()
     {

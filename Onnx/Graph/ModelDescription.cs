@@ -39,7 +39,7 @@ public sealed class ModelDescription
 
         var statistics = graph.Nodes.Where(node => node is { OpType: "BatchNormalization", Domain: "" })
             .SelectMany(node => node.Inputs.Skip(3).Take(2)).ToHashSet(StringComparer.Ordinal);
-        var weights = graph.Initializers.Where(pair => IsWeight(pair.Key, pair.Value)).ToArray();
+        var weights = graph.Initializers.Where(pair => Graph.IsWeight(pair.Key, pair.Value)).ToArray();
         StatisticCount = weights.Where(pair => statistics.Contains(pair.Key)).Sum(pair => pair.Value.ElementCount);
         Parameters = [.. weights.Where(pair => !statistics.Contains(pair.Key))
             .GroupBy(pair => (Module: ModuleOf(pair.Key), pair.Value.Type))
@@ -117,10 +117,6 @@ public sealed class ModelDescription
             throw new InvalidDataException($"Input '{name}' takes {shape}, not {given}.");
         return info with { Shape = given };
     }
-
-    private static bool IsWeight(string name, Tensor tensor) =>
-        tensor.Type is TensorElementType.Float or TensorElementType.Float16 or TensorElementType.BFloat16 or TensorElementType.Double
-        && tensor.Dims.Count > 0 && !name[(name.LastIndexOf('/') + 1)..].StartsWith("const_", StringComparison.Ordinal);
 
     // 'stages.0.1.attn.wo.weight' is in 'stages.0', 'head.weight' in 'head', 'cls_token' in itself.
     private static string ModuleOf(string name)

@@ -299,10 +299,9 @@ public sealed class TrainingGraph
         }
     }
 
-    // Scalars, Constant nodes and what the builder makes for itself are constants, not parameters.
+    // What Constant nodes became is no parameter.
     private bool IsParameter(string name, Tensor tensor) =>
-        tensor.Type == TensorElementType.Float && tensor.Dims.Count > 0 && Forward.Graph.Initializers.ContainsKey(name) &&
-        !name[(name.LastIndexOf('/') + 1)..].StartsWith("const_", StringComparison.Ordinal);
+        tensor.Type == TensorElementType.Float && Graph.IsWeight(name, tensor) && Forward.Graph.Initializers.ContainsKey(name);
 
     private void Complete(Graph graph, LossFunction lossFunction)
     {

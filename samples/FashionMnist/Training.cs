@@ -1,12 +1,12 @@
 using System.Globalization;
 using Microsoft.ML;
 using Microsoft.ML.Attention;
+using Microsoft.ML.Attention.Onnx;
 using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Vision;
 using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.Attention.Vision.Plots;
-using Microsoft.ML.OnnxRuntime.Tensors;
 using Samples.Data;
 
 namespace FashionMnist;
@@ -110,10 +110,9 @@ internal sealed class Training(DataSet data, Recipe recipe)
         Date = DateOnly.FromDateTime(DateTime.UtcNow),
     };
 
-    private static long ParameterCount(string architecture) =>
-        (ImageClassifiers.Find(architecture) with { ClassCount = LabelledPicture.Classes.Count }).Build(new RandomWeights(seed: 1), 28, 28)
-            .Graph.Initializers.Where(pair => !pair.Key.Contains('/', StringComparison.Ordinal) && pair.Value.Type == TensorElementType.Float)
-            .Sum(pair => pair.Value.ElementCount);
+    private static long ParameterCount(string architecture) => ModelDescription.Of(
+        (ImageClassifiers.Find(architecture) with { ClassCount = LabelledPicture.Classes.Count }).Build(new RandomWeights(seed: 1), 28, 28))
+        .ParameterCount;
 
     private static RgbValues Grey(float level) => new(level, level, level);
 }

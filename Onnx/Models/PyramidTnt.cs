@@ -6,17 +6,20 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Models;
 
-/// <summary>The hyper-parameters of a <see cref="PyramidTnt"/>. Lists have one entry for each of the four stages.</summary>
+/// <summary>The hyper-parameters of a <see cref="PyramidTnt"/>. Lists have one entry a stage.</summary>
 public sealed record PyramidTntConfig : ImageClassifierConfig
 {
-    /// <summary>Pixels of the image to one patch of the first stage, along each side.</summary>
-    internal const int StemStride = 8;
-
     /// <summary>
-    /// The height and width of the images in pixels, multiples of 64. Each pair of positions has a learned term, so a trained model runs
-    /// with these alone.
+    /// The height and width of the images in pixels, multiples of the patches of the last stage (64 as published). Each pair of positions
+    /// has a learned term, so a trained model runs with these alone.
     /// </summary>
     public (int Height, int Width) ImageSize { get; init; } = (256, 256);
+
+    /// <summary>The side of a patch of the first stage in pixels; it doubles from stage to stage.</summary>
+    public int PatchSize { get; init; } = 8;
+
+    /// <summary>The words along each side of a patch; even, and a divisor of <see cref="PatchSize"/>.</summary>
+    public int WordsPerSide { get; init; } = 4;
 
     /// <summary>The number of blocks.</summary>
     public required IReadOnlyList<int> Depths { get; init; }
@@ -38,6 +41,9 @@ public sealed record PyramidTntConfig : ImageClassifierConfig
 
     /// <summary>The width of the hidden layer of the MLPs, as a multiple of the tokens'.</summary>
     public double MlpRatio { get; init; } = 4;
+
+    /// <summary>The standard deviation of the weights of linear layers before training; published is 0.02.</summary>
+    public double LinearDeviation { get; init; } = 0.02;
 
     /// <inheritdoc/>
     public override int LayerCount => Depths.Sum() + 2;
@@ -67,32 +73,45 @@ public sealed record PyramidTntConfig : ImageClassifierConfig
     /// <inheritdoc/>
     public override bool Decays(string parameter, int rank) => rank >= 2 && parameter is not ("inner_pos" or "outer_pos");
 
+    internal int StageCount => Depths.Count;
+
+    internal int WordCount => WordsPerSide * WordsPerSide;
+
     internal float DropPathProbability(int stage, int block) => DropPathRate * (Before(stage) + block) / Math.Max(1, Depths.Sum() - 1);
 
     /// <summary>Whether a block has a transformer of the words: the first of a stage, and the second of a deep one.</summary>
     internal bool HasInner(int stage, int block) => block == 0 || (block == 1 && Depths[stage] > 6);
 
+    internal (int Rows, int Columns) Grid(int stage) => (ImageSize.Height / PatchSize >> stage, ImageSize.Width / PatchSize >> stage);
+
     internal void Validate()
     {
+        Check(Depths.Count > 0, nameof(Depths), "is empty; it must have a stage");
+        Check(WordsPerSide > 0 && WordsPerSide % 2 == 0, nameof(WordsPerSide), $"is {WordsPerSide}; it must be positive and even");
+        Check(PatchSize > 0 && PatchSize % WordsPerSide == 0, nameof(PatchSize),
+            $"is {PatchSize}, not a multiple of WordsPerSide {WordsPerSide}");
         foreach (var (name, list) in new[]
         {
-            (nameof(Depths), Depths), (nameof(OuterWidths), OuterWidths), (nameof(InnerWidths), InnerWidths),
+            (nameof(OuterWidths), OuterWidths), (nameof(InnerWidths), InnerWidths),
             (nameof(OuterHeadCounts), OuterHeadCounts), (nameof(InnerHeadCounts), InnerHeadCounts),
             (nameof(KeyValueStrides), KeyValueStrides),
         })
         {
-            Check(list.Count == PyramidTnt.StageCount, name, $"has {list.Count} entries for {PyramidTnt.StageCount} stages");
+            Check(list.Count == StageCount, name, $"has {list.Count} entries for {StageCount} stages");
         }
-        for (var stage = 0; stage < PyramidTnt.StageCount; stage++)
+        var unit = PatchSize << (StageCount - 1);
+        Check(ImageSize is { Height: > 0, Width: > 0 } && ImageSize.Height % unit == 0 && ImageSize.Width % unit == 0,
+            nameof(ImageSize), $"is {ImageSize.Height} x {ImageSize.Width}; it must be multiples of {unit}");
+        for (var stage = 0; stage < StageCount; stage++)
         {
             Check(OuterWidths[stage] % OuterHeadCounts[stage] == 0, nameof(OuterWidths),
                 $"has {OuterWidths[stage]} in stage {stage}, not a multiple of {OuterHeadCounts[stage]} heads");
             Check(InnerWidths[stage] % InnerHeadCounts[stage] == 0, nameof(InnerWidths),
                 $"has {InnerWidths[stage]} in stage {stage}, not a multiple of {InnerHeadCounts[stage]} heads");
+            var ((rows, columns), stride) = (Grid(stage), KeyValueStrides[stage]);
+            Check(stride > 0 && rows % stride == 0 && columns % stride == 0, nameof(KeyValueStrides),
+                $"has {stride} in stage {stage}, which does not divide its {rows} x {columns} patches");
         }
-        const int Unit = StemStride << (PyramidTnt.StageCount - 1);
-        Check(ImageSize is { Height: > 0, Width: > 0 } && ImageSize.Height % Unit == 0 && ImageSize.Width % Unit == 0,
-            nameof(ImageSize), $"is {ImageSize.Height} x {ImageSize.Width}; it must be multiples of {Unit}");
         Check(DropPathRate is >= 0 and < 1, nameof(DropPathRate), $"is {DropPathRate}; it must be at least 0 and below 1");
 
         static void Check(bool holds, string property, string reason)
@@ -106,19 +125,16 @@ public sealed record PyramidTntConfig : ImageClassifierConfig
 }
 
 /// <summary>
-/// PyramidTNT: <see cref="Tnt"/> with a convolutional stem and four stages of ever fewer, wider patches and words.
+/// PyramidTNT: <see cref="Tnt"/> with a convolutional stem and stages of ever fewer, wider patches and words.
 /// Parameters have the names of the official checkpoints, which load as they are.
 /// <para>Source: Han et al., "PyramidTNT: Improved Transformer-in-Transformer Baselines with Pyramid Architecture", 2022
 /// (arXiv 2201.00978), repository huawei-noah/Efficient-AI-Backbones, folder tnt_pytorch.</para>
 /// </summary>
 public static class PyramidTnt
 {
-    internal const int StageCount = 4;
-
-    private const int WordsPerSide = 4;
-    private const int WordCount = WordsPerSide * WordsPerSide;
-
-    /// <summary>The published models by their name in timm's registry.</summary>
+    /// <summary>
+    /// The published models by their name in timm's registry, and <c>ptnt_nano</c>, a small one of ours for images of 28 x 28.
+    /// </summary>
     public static IReadOnlyDictionary<string, PyramidTntConfig> Variants { get; } = new Dictionary<string, PyramidTntConfig>
     {
         ["ptnt_ti_patch16_192"] = new()
@@ -141,6 +157,11 @@ public static class PyramidTnt
             Depths = [2, 10, 6, 2], OuterWidths = [256, 512, 1024, 1024], InnerWidths = [16, 32, 64, 64],
             OuterHeadCounts = [4, 8, 16, 16], InnerHeadCounts = [2, 4, 8, 8], Input = Tnt.Published(256),
         },
+        ["ptnt_nano"] = new()
+        {
+            PatchSize = 2, WordsPerSide = 2, ImageSize = (28, 28), Depths = [2, 4], OuterWidths = [64, 128], InnerWidths = [16, 32],
+            OuterHeadCounts = [2, 4], InnerHeadCounts = [2, 4], KeyValueStrides = [2, 1], LinearDeviation = 0.1, Input = Tnt.Published(28),
+        },
     }.ToFrozenDictionary();
 
     /// <summary>Builds a classifier: input <c>x</c> [N, C, H, W], output <c>logits</c> [N, classes].</summary>
@@ -162,24 +183,21 @@ public static class PyramidTnt
         }
         var builder = new GraphBuilder("pyramid_tnt");
         var image = builder.Input("x", TensorElementType.Float, ["N", config.InputChannels, rows, columns]);
-        var parameters = new Parameters(builder, weights);
+        var parameters = new Parameters(builder, weights) { LinearInitialization = Initialization.TruncatedNormal(config.LinearDeviation) };
         var (inner, outer) = Stem(image, config, parameters);
-        for (var stage = 0; stage < StageCount; stage++)
+        for (var stage = 0; stage < config.StageCount; stage++)
         {
             if (stage > 0)
             {
-                inner = MergeWords(inner, Grid(stage - 1), config.InnerWidths[stage], parameters[$"word_merges.{stage - 1}"]);
-                outer = MergeSentences(outer, Grid(stage - 1), config.OuterWidths[stage], parameters[$"sentence_merges.{stage - 1}"]);
+                inner = MergeWords(inner, config, stage, parameters[$"word_merges.{stage - 1}"]);
+                outer = MergeSentences(outer, config, stage, parameters[$"sentence_merges.{stage - 1}"]);
             }
-            (inner, outer) = Stage(inner, outer, config, stage, Grid(stage), parameters[$"stages.{stage}"]);
+            (inner, outer) = Stage(inner, outer, config, stage, parameters[$"stages.{stage}"]);
         }
         var feature = outer.LayerNorm(parameters["norm"], Tnt.LayerNormEpsilon).ReduceMean([1]);
         builder.Output("logits", feature.Linear(parameters["head"], config.ClassCount));
         parameters.ThrowIfUnfit();
         return builder.ToModel();
-
-        (int Rows, int Columns) Grid(int stage) =>
-            (rows / PyramidTntConfig.StemStride >> stage, columns / PyramidTntConfig.StemStride >> stage);
     }
 
     private static (Value Inner, Value Outer) Stem(Value image, PyramidTntConfig config, Parameters parameters)
@@ -187,63 +205,64 @@ public static class PyramidTnt
         var (innerWidth, outerWidth) = (config.InnerWidths[0], config.OuterWidths[0]);
         var stem = parameters["patch_embed"];
         using var scope = stem.Scope();
-        var common = Convolution(image, stem["common_conv"], 0, 2 * innerWidth, stride: 2);
+        var common = Convolution(image, stem["common_conv"], 0, 2 * innerWidth, config.PatchSize / config.WordsPerSide);
         var words = Convolution(common, stem["inner_convs"], 0, innerWidth, stride: 1);
         var half = Convolution(common, stem["outer_convs"], 0, 4 * innerWidth, stride: 2);
-        var quarter = Convolution(half, stem["outer_convs"], 3, 8 * innerWidth, stride: 2);
+        var quarter = Convolution(half, stem["outer_convs"], 3, 8 * innerWidth, config.WordsPerSide / 2);
         var sentences = Convolution(quarter, stem["outer_convs"], 6, outerWidth, stride: 1);
 
-        var (rows, columns) = (sentences.Shape[2].Value, sentences.Shape[3].Value);
-        var inner = words.Reshape(0, innerWidth, rows, WordsPerSide, columns, WordsPerSide).Transpose(0, 2, 4, 3, 5, 1)
-            .Reshape(-1, WordCount, innerWidth);
+        var (rows, columns) = config.Grid(0);
+        var inner = words.Reshape(0, innerWidth, rows, config.WordsPerSide, columns, config.WordsPerSide).Transpose(0, 2, 4, 3, 5, 1)
+            .Reshape(-1, config.WordCount, innerWidth);
         var outer = Tokens(sentences);
         return (
-            inner + parameters.Get("inner_pos", Initialization.TruncatedNormal(), 1, WordCount, innerWidth),
+            inner + parameters.Get("inner_pos", Initialization.TruncatedNormal(), 1, config.WordCount, innerWidth),
             outer + parameters.Get("outer_pos", Initialization.TruncatedNormal(), 1, rows * columns, outerWidth));
 
         static Value Convolution(Value map, Parameters parameters, int index, int channels, int stride) =>
             map.Conv2d(parameters[$"{index}"], channels, kernel: 3, stride, padding: 1).BatchNorm(parameters[$"{index + 1}"]).Apply("Relu");
     }
 
-    // The words of four neighbouring patches, as an image of 8 x 8, become those of one.
-    private static Value MergeWords(Value inner, (int Rows, int Columns) grid, int width, Parameters parameters)
+    // The words of four neighbouring patches, seen as one image of twice the side, become those of one.
+    private static Value MergeWords(Value inner, PyramidTntConfig config, int stage, Parameters parameters)
     {
         using var scope = parameters.Scope();
-        var channels = inner.Shape[2].Value;
+        var ((rows, columns), side, channels) = (config.Grid(stage), config.WordsPerSide, inner.Shape[2].Value);
         var convolution = new PatchConvolution
         {
-            Size = 2 * WordsPerSide, InputChannels = channels, OutputChannels = width,
+            Size = 2 * side, InputChannels = channels, OutputChannels = config.InnerWidths[stage],
             Kernel = 3, Stride = 2, Padding = 1, ChannelsLast = true,
         };
         var groups = inner.LayerNorm(parameters["norm"], Tnt.LayerNormEpsilon)
-            .Reshape(-1, grid.Rows / 2, 2, grid.Columns / 2, 2, WordsPerSide, WordsPerSide * channels).Transpose(0, 1, 3, 2, 5, 4, 6)
-            .Reshape(-1, 4 * WordCount * channels);
-        return convolution.Apply(groups, parameters["conv.0"]).Reshape(-1, WordCount, width);
+            .Reshape(-1, rows, 2, columns, 2, side, side * channels).Transpose(0, 1, 3, 2, 5, 4, 6)
+            .Reshape(-1, 4 * config.WordCount * channels);
+        return convolution.Apply(groups, parameters["conv.0"]).Reshape(-1, config.WordCount, config.InnerWidths[stage]);
     }
 
-    private static Value MergeSentences(Value outer, (int Rows, int Columns) grid, int width, Parameters parameters)
+    private static Value MergeSentences(Value outer, PyramidTntConfig config, int stage, Parameters parameters)
     {
         using var scope = parameters.Scope();
-        var map = outer.LayerNorm(parameters["norm"], Tnt.LayerNormEpsilon).Reshape(0, grid.Rows, grid.Columns, outer.Shape[2].Value);
-        return Tokens(map.ToChannelsFirst().Conv2d(parameters["conv.0"], width, kernel: 3, stride: 2, padding: 1));
+        var (rows, columns) = config.Grid(stage - 1);
+        var map = outer.LayerNorm(parameters["norm"], Tnt.LayerNormEpsilon).Reshape(0, rows, columns, outer.Shape[2].Value);
+        return Tokens(map.ToChannelsFirst().Conv2d(parameters["conv.0"], config.OuterWidths[stage], kernel: 3, stride: 2, padding: 1));
     }
 
     private static (Value Inner, Value Outer) Stage(
-        Value inner, Value outer, PyramidTntConfig config, int stage, (int Rows, int Columns) grid, Parameters parameters)
+        Value inner, Value outer, PyramidTntConfig config, int stage, Parameters parameters)
     {
         using var scope = parameters.Scope();
-        var positions = grid.Rows * grid.Columns;
+        var (rows, columns) = config.Grid(stage);
+        var positions = rows * columns;
         var stride = config.KeyValueStrides[stage];
         var relativePosition = parameters.Get("relative_pos", Initialization.TruncatedNormal(1, bound: 10),
             1, config.OuterHeadCounts[stage], positions, positions / (stride * stride));
         for (var block = 0; block < config.Depths[stage]; block++)
-            (inner, outer) = Block(inner, outer, config, stage, block, grid, relativePosition, parameters[$"blocks.{block}"]);
+            (inner, outer) = Block(inner, outer, config, stage, block, relativePosition, parameters[$"blocks.{block}"]);
         return (inner, outer);
     }
 
     private static (Value Inner, Value Outer) Block(
-        Value inner, Value outer, PyramidTntConfig config, int stage, int block, (int Rows, int Columns) grid, Value relativePosition,
-        Parameters parameters)
+        Value inner, Value outer, PyramidTntConfig config, int stage, int block, Value relativePosition, Parameters parameters)
     {
         using var scope = parameters.Scope();
         if (config.HasInner(stage, block))
@@ -253,8 +272,8 @@ public static class PyramidTnt
             var words = inner.Reshape(-1, outer.Shape[1].Value, Tnt.WidthOf(inner));
             outer += Tnt.Fold(words, config.OuterWidths[stage], parameters, bias: false);
         }
-        outer = OuterResidual("outer_norm1", patches => OuterAttention(
-            patches, config.OuterHeadCounts[stage], grid, config.KeyValueStrides[stage], relativePosition, parameters["outer_attn"]));
+        outer = OuterResidual("outer_norm1", patches =>
+            OuterAttention(patches, config, stage, relativePosition, parameters["outer_attn"]));
         outer = OuterResidual("outer_norm2", patches => patches.Mlp(parameters["outer_mlp"], config.MlpRatio));
         return (inner, outer);
 
@@ -262,7 +281,7 @@ public static class PyramidTnt
         Value InnerResidual(string norm, Func<Value, Value> branch)
         {
             var normalized = inner.Reshape(-1, Tnt.WidthOf(inner)).LayerNorm(parameters[norm], Tnt.LayerNormEpsilon);
-            return inner + Drop(branch(normalized.Reshape(-1, WordCount, inner.Shape[2].Value)));
+            return inner + Drop(branch(normalized.Reshape(-1, config.WordCount, inner.Shape[2].Value)));
         }
 
         Value OuterResidual(string norm, Func<Value, Value> branch) =>
@@ -281,17 +300,17 @@ public static class PyramidTnt
 
     // Keys and values are those of means over squares of patches.
     private static Value OuterAttention(
-        Value patches, int headCount, (int Rows, int Columns) grid, int stride, Value relativePosition, Parameters parameters)
+        Value patches, PyramidTntConfig config, int stage, Value relativePosition, Parameters parameters)
     {
         using var scope = parameters.Scope();
-        var width = patches.Shape[2].Value;
+        var (headCount, stride, width) = (config.OuterHeadCounts[stage], config.KeyValueStrides[stage], patches.Shape[2].Value);
         if (stride == 1)
         {
             var packed = patches.JoinedLinear(bias: false, (parameters["q"], width), (parameters["kv"], 2 * width));
             return MultiHeadSelfAttention.Apply(packed, headCount, relativePosition).Linear(parameters["proj"], width);
         }
-        var means = patches.Reshape(0, grid.Rows / stride, stride, grid.Columns / stride, stride, width).ReduceMean([2, 4])
-            .Reshape(0, grid.Rows * grid.Columns / (stride * stride), width);
+        var (rows, columns) = (config.Grid(stage).Rows / stride, config.Grid(stage).Columns / stride);
+        var means = patches.Reshape(0, rows, stride, columns, stride, width).ReduceMean([2, 4]).Reshape(0, rows * columns, width);
         var pooled = means.Linear(parameters["linear"], width).LayerNorm(parameters["norm"], Tnt.LayerNormEpsilon);
         var keyValue = pooled.Linear(parameters["kv"], 2 * width, bias: false).Split(2, width, width);
         return MultiHeadAttention.Apply(

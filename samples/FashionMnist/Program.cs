@@ -15,7 +15,7 @@ var data = new Option<string>("--data")
 var architectures = new Option<string[]>("--architecture")
 {
     Description = "The architectures to train, one after the other.",
-    DefaultValueFactory = _ => ["biformer_nano", "tnt_nano", "raftmlp_nano", "resnet_ela_nano"],
+    DefaultValueFactory = _ => ["biformer_nano", "tnt_nano", "ptnt_nano", "raftmlp_nano", "resnet_ela_nano"],
     AllowMultipleArgumentsPerToken = true,
 };
 architectures.Validators.Add(result =>

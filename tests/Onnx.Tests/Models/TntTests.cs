@@ -76,14 +76,15 @@ public class TntTests
     }
 
     [Theory]
-    [InlineData(28)]
-    [InlineData(32)]
-    public void The_small_variant_takes_small_images(int size)
+    [InlineData("tnt_nano", 28)]
+    [InlineData("tnt_nano", 32)]
+    [InlineData("ptnt_nano", 28)]
+    public void The_small_variants_take_small_images(string variant, int size)
     {
         var names = new RecordedNames();
-        var config = Tnt.Variants["tnt_nano"] with { ClassCount = 10, InputChannels = 1 };
+        var config = ImageClassifiers.Find(variant) with { ClassCount = 10, InputChannels = 1 };
         config.Build(names, size, size);
-        Assert.InRange(names.Dims.Sum(pair => pair.Value.Aggregate(1L, (product, dim) => product * dim)), 500_000, 1_100_000);
+        Assert.InRange(names.Dims.Sum(pair => pair.Value.Aggregate(1L, (product, dim) => product * dim)), 500_000, 1_250_000);
         var logits = SessionRunner.Run(config.Build(new RandomWeights(1), size, size),
             new Dictionary<string, Tensor> { ["x"] = RandomTensor.Float(1, 3, 1, size, size) })["logits"];
         Assert.Equal([3, 10], logits.Dims);
@@ -98,7 +99,12 @@ public class TntTests
         Refused("OuterWidth is 33, not a multiple of OuterHeadCount 2", () => (Mini with { OuterWidth = 33 }).Build(new RandomWeights(1)));
         Refused("DropPathRate is 1", () => (Mini with { DropPathRate = 1 }).Build(new RandomWeights(1)));
         Refused("ImageSize is 60 x 64", () => (MiniPyramid with { ImageSize = (60, 64) }).Build(new RandomWeights(1)));
-        Refused("Depths has 3 entries for 4 stages", () => (MiniPyramid with { Depths = [1, 1, 1] }).Build(new RandomWeights(1)));
+        Refused("InnerWidths has 3 entries for 4 stages", () => (MiniPyramid with { InnerWidths = [1, 1, 1] }).Build(new RandomWeights(1)));
+        Refused("has 3 in stage 1, which does not divide its 4 x 8 patches",
+            () => (MiniPyramid with { KeyValueStrides = [1, 3, 1, 1] }).Build(new RandomWeights(1)));
+        Refused("PatchSize is 6, not a multiple of WordsPerSide 4", () => (MiniPyramid with { PatchSize = 6 }).Build(new RandomWeights(1)));
+        Refused("WordsPerSide is 1; it must be positive and even",
+            () => (MiniPyramid with { WordsPerSide = 1 }).Build(new RandomWeights(1)));
 
         static void Refused(string reason, Action build) => Assert.Contains(reason, Assert.Throws<ArgumentException>(build).Message);
     }
@@ -141,6 +147,7 @@ public class TntTests
         ["TNT of another size"] = (Mini, 48, 24),
         ["TNT with biases and gates"] = (Mini with { QueryKeyValueBias = true, SqueezeExcitation = true }, 32, 32),
         ["PyramidTNT"] = (MiniPyramid, 64, 128),
+        ["PyramidTNT of small patches"] = (MiniPyramid with { ImageSize = (16, 32), PatchSize = 2, WordsPerSide = 2 }, 16, 32),
     };
 
     [Theory]

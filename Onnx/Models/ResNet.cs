@@ -150,7 +150,7 @@ public static class ResNet
     /// <param name="height">The height of the images; null for any.</param>
     /// <param name="width">The width of the images; null for any.</param>
     /// <param name="outputStride">
-    /// Pixels to one position of the last map: 32, or 16 or 8, where the last stages have dilated convolutions in place of strides
+    /// Pixels to one position of the last map: 32, or 16, 8 or 4, where the last stages have dilated convolutions in place of strides
     /// (bottlenecks only: basic blocks lose the stride and stay as they are, as in the authors' segmentation networks).
     /// </param>
     /// <exception cref="ArgumentException">The hyper-parameters contradict each other or do not fit the size of the images.</exception>
@@ -170,8 +170,11 @@ public static class ResNet
     internal static Value[] Stages(Value image, Parameters parameters, ResNetConfig config, int outputStride = LargestStride)
     {
         config.Validate();
-        if (outputStride is not (8 or 16 or LargestStride))
-            throw new ArgumentException($"The output stride is {outputStride}; it can be 8, 16 or {LargestStride}.", nameof(outputStride));
+        if (outputStride is not (4 or 8 or 16 or LargestStride))
+        {
+            throw new ArgumentException(
+                $"The output stride is {outputStride}; it can be 4, 8, 16 or {LargestStride}.", nameof(outputStride));
+        }
         var map = Stem(image, parameters, config);
         var (stride, dilation) = (config.Stem == ResNetStem.Small ? 1 : 4, 1);
         var maps = new Value[config.Depths.Count];

@@ -84,6 +84,7 @@ public static class AttentionOps
         new RaftResidualGrad(),
         new RaftTokens(),
         new RaftTokensGrad(),
+        new SelfCalibratedCrossAttention(),
         new SoftmaxGrad(),
         new StopGradient(),
     ];

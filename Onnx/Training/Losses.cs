@@ -47,6 +47,27 @@ public static class Losses
     public static Value BinaryCrossEntropy(Value logits, Value targets) =>
         (logits.Apply("Softplus") - (targets * logits)).ReduceMean([.. Enumerable.Range(0, logits.Shape.Rank).Select(axis => (long)axis)]);
 
+    /// <summary>
+    /// Dice loss of per-pixel classes: for each image and class 1 - 2 sum(t p) / (sum(t^2) + sum(p^2)) with the sigmoid p of the logit and
+    /// the target t, 0 or 1; summed over the classes, the mean over the images. Pixels of no class pull all of their predictions to 0.
+    /// <para>Source: Milletari et al., "V-Net: Fully Convolutional Neural Networks for Volumetric Medical Image Segmentation", 3DV 2016
+    /// (arXiv 1606.04797).</para>
+    /// </summary>
+    /// <param name="logits">[N, classes, H, W]</param>
+    /// <param name="labels">Class indices of an integer type, [N, H, W]; others, such as 255, are of no class.</param>
+    /// <returns>A scalar, 0 to the number of classes.</returns>
+    public static Value Dice(Value logits, Value labels)
+    {
+        const double LeastDenominator = 1e-8;
+        var (builder, count) = (logits.Builder, logits.Shape[1].Value);
+        var classes = builder.Constant(Tensor.Create<long>([.. Enumerable.Range(0, (int)count).Select(i => (long)i)], count, 1, 1));
+        var targets = builder.Op("Equal", [labels.Cast(TensorElementType.Int64).Unsqueeze(1), classes]).Cast(logits.Type);
+        var probabilities = logits.Apply("Sigmoid");
+        var sums = (probabilities * probabilities).ReduceSum([2, 3]) + targets.ReduceSum([2, 3]);
+        var overlaps = (targets * probabilities).ReduceSum([2, 3]) / builder.Op("Max", [sums, builder.Scalar(LeastDenominator, sums)]);
+        return (1 - (overlaps * 2)).ReduceSum([1]).ReduceMean([0]);
+    }
+
     /// <summary>How many examples have their largest logit at the label.</summary>
     /// <param name="logits">[N, classes]</param>
     /// <param name="labels">Class indices [N] int64.</param>

@@ -14,9 +14,10 @@ internal sealed class GoldenCase
     {
         (_json, Tensors) = (json, tensors);
         var stored = tensors.Where(tensor => tensor.Key.StartsWith(InputPrefix, StringComparison.Ordinal)).ToArray();
+        var drawn = json.GetProperty("inputs").EnumerateObject()
+            .Where(input => !tensors.ContainsKey(InputPrefix + input.Name) && input.Value.TryGetProperty("seed", out _));
         Inputs = stored.Select(tensor => (Name: tensor.Key[InputPrefix.Length..], tensor.Value))
-            .Concat(json.GetProperty("inputs").EnumerateObject().Where(input => !tensors.ContainsKey(InputPrefix + input.Name))
-                .Select(input => (input.Name, Value: Input(input.Name, input.Value))))
+            .Concat(drawn.Select(input => (input.Name, Value: Input(input.Name, input.Value))))
             .ToDictionary(input => input.Name, input => input.Value);
         Expected = tensors.Except(stored).ToDictionary();
     }
@@ -36,7 +37,7 @@ internal sealed class GoldenCase
     /// <summary>The tensors stored in the case.</summary>
     public IReadOnlyDictionary<string, Tensor> Tensors { get; }
 
-    /// <summary>The inputs by name, stored or made from the description.</summary>
+    /// <summary>The inputs by name, stored or drawn; those that the description makes from others are left out.</summary>
     public IReadOnlyDictionary<string, Tensor> Inputs { get; }
 
     /// <summary>What came out: <c>output:NAME</c> and, from inside the model, <c>mid:NAME</c>.</summary>

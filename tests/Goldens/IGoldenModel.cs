@@ -32,6 +32,7 @@ internal static class GoldenModels
         new ElaCases(),
         new PlainDetrCases(),
         new RaftMlpCases(),
+        new SccanCases(),
         new TntCases(),
         new UgdcCases(),
     ];

@@ -10,12 +10,22 @@ internal static class ParameterGradients
     /// <param name="model">The model, of input <c>x</c>.</param>
     /// <param name="image">The input.</param>
     /// <param name="output">The output whose mean square is differentiated.</param>
-    public static void AssertAll(OnnxModel model, Tensor image, string output = "logits")
+    public static void AssertAll(OnnxModel model, Tensor image, string output = "logits") =>
+        AssertAll(model, new Dictionary<string, Tensor> { ["x"] = image }, output);
+
+    /// <summary>Every parameter of a model has a finite gradient that is not all 0.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="inputs">Its inputs, all of the same number N of examples.</param>
+    /// <param name="output">The output whose mean square is differentiated.</param>
+    /// <param name="isTrained">Which parameters are meant; all if null.</param>
+    public static void AssertAll(
+        OnnxModel model, IReadOnlyDictionary<string, Tensor> inputs, string output = "logits", Predicate<string>? isTrained = null)
     {
         var graph = model.Graph;
         var parameters = graph.Initializers.Where(pair => pair.Value.Type == TensorElementType.Float && pair.Value.Dims.Count > 0
-            && !pair.Key.Contains(".running_", StringComparison.Ordinal)).Select(pair => pair.Key).ToArray();
-        GraphSimplifier.FixSizes(graph, new Dictionary<string, long> { ["N"] = image.Dims[0] }, model.Functions);
+            && !pair.Key.Contains(".running_", StringComparison.Ordinal) && isTrained?.Invoke(pair.Key) != false)
+            .Select(pair => pair.Key).ToArray();
+        GraphSimplifier.FixSizes(graph, new Dictionary<string, long> { ["N"] = inputs.Values.First().Dims[0] }, model.Functions);
         Backward.Prepare(graph, model.Functions);
         var builder = new GraphBuilder(graph);
         var values = builder[output];
@@ -25,7 +35,7 @@ internal static class ParameterGradients
         foreach (var parameter in parameters)
             builder.Output("gradient of " + parameter, gradients[parameter]);
 
-        var outputs = SessionRunner.Run(builder.ToModel(), new Dictionary<string, Tensor> { ["x"] = image });
+        var outputs = SessionRunner.Run(builder.ToModel(), inputs);
 
         foreach (var parameter in parameters)
         {

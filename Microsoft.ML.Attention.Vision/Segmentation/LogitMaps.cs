@@ -15,14 +15,15 @@ internal static class LogitMaps
     /// <param name="size">Their height and width.</param>
     /// <param name="width">The picture's width.</param>
     /// <param name="height">The picture's height.</param>
-    public static LabelMap ToLabels(ReadOnlySpan<float> logits, int size, int width, int height)
+    /// <param name="labels">Where the labels go, row by row.</param>
+    public static void Label(ReadOnlySpan<float> logits, int size, int width, int height, Span<byte> labels)
     {
-        var labels = new byte[width * height];
+        labels.Clear();
         var classCount = logits.Length / (2 * size * size);
         var scale = (size - 1) / (float)Math.Max(1, Math.Max(width, height) - 1);
         var best = ArrayPool<float>.Shared.Rent(width * height);
         Array.Clear(best, 0, width * height);
-        var columns = new (int First, int Second, float Weight)[width];
+        var columns = ArrayPool<(int First, int Second, float Weight)>.Shared.Rent(width);
         for (var x = 0; x < width; x++)
             columns[x] = Place(x);
         for (var number = 0; number < classCount; number++)
@@ -49,8 +50,8 @@ internal static class LogitMaps
                 }
             }
         }
+        ArrayPool<(int, int, float)>.Shared.Return(columns);
         ArrayPool<float>.Shared.Return(best);
-        return new(labels, width, height);
 
         (int First, int Second, float Weight) Place(int index)
         {

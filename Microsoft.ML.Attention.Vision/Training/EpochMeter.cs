@@ -14,7 +14,7 @@ internal sealed class EpochMeter
     public double WaitShare => _waiting.Elapsed / _total.Elapsed;
 
     /// <summary>Passes the batches of an epoch on, timing how long each takes to come.</summary>
-    public IEnumerable<PictureBatch> Await(IEnumerable<PictureBatch> batches)
+    public IEnumerable<TBatch> Await<TBatch>(IEnumerable<TBatch> batches)
     {
         using var enumerator = batches.GetEnumerator();
         while (MoveNext())

@@ -174,6 +174,26 @@ public static class Sccan
         return Finish(builder, parameters);
     }
 
+    /// <summary>
+    /// Builds the model that finds some classes in query images: what <see cref="BuildSupport"/> made of the support images of each is part
+    /// of it, with M = 1. Input <c>x</c> [N, C, S, S]; output <c>logits</c> [N, classes, 2, S, S].
+    /// </summary>
+    internal static OnnxModel BuildSegmenter(
+        SccanConfig config, WeightSource weights, IReadOnlyList<IReadOnlyDictionary<string, Tensor>> supports)
+    {
+        config.Validate();
+        var builder = new GraphBuilder("sccan_segmenter");
+        var parameters = NewParameters(builder, weights.Without(IsOfSupportOnly), config);
+        var features = Features(Image(builder, config).Unsqueeze(1), config, parameters);
+        var logits = supports.Select(tensors =>
+        {
+            var support = SccanSupport.Of(config, (name, _) => builder.Constant(tensors[name]));
+            return Predict(features, support, config, parameters).Unsqueeze(1);
+        });
+        builder.Output("logits", builder.Concat(1, [.. logits]));
+        return Finish(builder, parameters);
+    }
+
     // The maps of the backbone's last three stages, of images [N, I, C, S, S].
     private static SccanFeatures Features(Value images, SccanConfig config, Parameters parameters)
     {
@@ -505,26 +525,27 @@ internal sealed record SccanSupport(Value Keys, Value Masks, Value Prototype, Sc
     ];
 
     /// <summary>The values as inputs of a graph.</summary>
-    public static SccanSupport Inputs(GraphBuilder builder, SccanConfig config)
+    public static SccanSupport Inputs(GraphBuilder builder, SccanConfig config) => Of(
+        config, (name, dims) => builder.Input(name, TensorElementType.Float, ["M", .. dims.Select(dim => (Dim)dim)]));
+
+    /// <summary>The values by name and sizes behind M.</summary>
+    public static SccanSupport Of(SccanConfig config, Func<string, long[], Value> find)
     {
-        var (shots, width, positions) = (config.ShotCount, config.Width, config.FeatureSize * config.FeatureSize);
+        var (width, positions) = (config.Width, config.FeatureSize * config.FeatureSize);
         return new(
-            Input("support_keys", shots, config.Backbone.Widths[3] * config.Backbone.Expansion, positions),
-            Input("support_masks", shots, positions, 1),
-            Input("prototype", width, 1, 1),
+            find("support_keys", [config.ShotCount, config.Backbone.Widths[3] * config.Backbone.Expansion, positions]),
+            find("support_masks", [config.ShotCount, positions, 1]),
+            find("prototype", [width, 1, 1]),
             [.. Enumerable.Range(0, config.BlockCount).Select(OfBlock)]);
 
         SccanWindows OfBlock(int block)
         {
             var grid = WindowGrid.OfBlock(block, config, config.FeatureSize, config.FeatureSize);
             return new(
-                Input($"windows.{block}.key_value", grid.WindowCount, grid.WindowArea, 2 * width),
-                Input($"windows.{block}.means", grid.WindowCount, width),
-                Input($"windows.{block}.area", grid.WindowCount, 1));
+                find($"windows.{block}.key_value", [grid.WindowCount, grid.WindowArea, 2 * width]),
+                find($"windows.{block}.means", [grid.WindowCount, width]),
+                find($"windows.{block}.area", [grid.WindowCount, 1]));
         }
-
-        Value Input(string name, params ReadOnlySpan<long> dims) =>
-            builder.Input(name, TensorElementType.Float, ["M", .. dims.ToArray().Select(dim => (Dim)dim)]);
     }
 }
 

@@ -24,6 +24,7 @@ internal sealed partial class SccanCases : IGoldenModel
         "WeightedDiceLoss" => Part(golden, DiceLoss),
         "generate_prior (pseudo mask aggregation)" => Part(golden, Prior),
         _ when golden.Config.TryGetProperty("layers", out _) => Whole(golden),
+        _ when SccanPictureCases.Knows(golden) => SccanPictureCases.Build(golden),
         var variant => throw new NotSupportedException($"variant '{variant}' of {Name} is not known"),
     };
 
@@ -34,7 +35,7 @@ internal sealed partial class SccanCases : IGoldenModel
             ["support"] = Enlarge(golden.Inputs["s_x_grid"], ImageSize(golden)),
             ["mask"] = Enlarge(golden.Inputs["s_y_grid"], ImageSize(golden)),
         }
-        : golden.Inputs;
+        : SccanPictureCases.Knows(golden) ? SccanPictureCases.Prepare(golden) : golden.Inputs;
 
     private static OnnxModel Whole(GoldenCase golden)
     {

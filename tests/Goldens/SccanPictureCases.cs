@@ -66,14 +66,15 @@ internal static class SccanPictureCases
         var (size, height, width) = (config.GetProperty("S").GetInt32(), config.GetProperty("H").GetInt32(), config.GetProperty("W").GetInt32());
         var logits = golden.Inputs["logits"].AsSpan<float>();
         var side = Math.Max(height, width);
-        var whole = LogitMaps.ToLabels(logits, size, side, side);
-        var picture = LogitMaps.ToLabels(logits, size, width, height);
+        var (whole, picture) = (new byte[side * side], new byte[width * height]);
+        LogitMaps.Label(logits, size, side, side, whole);
+        LogitMaps.Label(logits, size, width, height, picture);
         var truth = golden.Tensors["input:ori_label"].Data.Span;
-        var (foreground, background) = FewShotEvaluator.Count(picture.Labels, truth);
+        var (foreground, background) = FewShotEvaluator.Count(picture, truth);
         var area = new[] { truth.Count((byte)0), truth.Count((byte)1) };
         return new()
         {
-            ["value_pred"] = Tensor.Create<byte>(whole.Labels, 1, side, side),
+            ["value_pred"] = Tensor.Create<byte>(whole, 1, side, side),
             ["value_intersection"] = Tensor.Create<float>([background.Intersection, foreground.Intersection], 2),
             ["value_union"] = Tensor.Create<float>([background.Union, foreground.Union], 2),
             ["value_target_area"] = Tensor.Create<float>([area[0], area[1]], 2),

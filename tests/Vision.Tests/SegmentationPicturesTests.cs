@@ -43,14 +43,14 @@ public sealed class SegmentationPicturesTests
     {
         float[] logits = [0, 0, 0, 0, 1, -1, -1, -1];
 
-        var map = LogitMaps.ToLabels(logits, size: 2, width: 5, height: 3);
+        var map = Label(logits, size: 2, width: 5, height: 3);
 
         Assert.Equal<byte>(
         [
             1, 1, 0, 0, 0,
             1, 1, 0, 0, 0,
             0, 0, 0, 0, 0,
-        ], map.Labels);
+        ], map);
     }
 
     [Fact]
@@ -59,10 +59,10 @@ public sealed class SegmentationPicturesTests
         // One class says 1, 0 / 1, 0 over the background; the other one 0, 2 / 0, 2.
         float[] logits = [0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0, 2];
 
-        var map = LogitMaps.ToLabels(logits, size: 2, width: 4, height: 1);
+        var map = Label(logits, size: 2, width: 4, height: 1);
 
         // In between the first class is as clear as the second one.
-        Assert.Equal<byte>([1, 2, 2], [map.Labels[0], map.Labels[2], map.Labels[3]]);
+        Assert.Equal<byte>([1, 2, 2], [map[0], map[2], map[3]]);
     }
 
     [Fact]
@@ -72,5 +72,12 @@ public sealed class SegmentationPicturesTests
 
         Assert.Equal<byte>([0, 1, 1], LabelMap.FromMask(new PixelView(pixels, 3, 1)).Labels);
         Assert.Equal<byte>([0, 0, 255], LabelMap.FromLevels(new PixelView(pixels, 3, 1)).Labels);
+    }
+
+    private static byte[] Label(float[] logits, int size, int width, int height)
+    {
+        var labels = new byte[width * height];
+        LogitMaps.Label(logits, size, width, height, labels);
+        return labels;
     }
 }

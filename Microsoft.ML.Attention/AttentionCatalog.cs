@@ -19,4 +19,10 @@ public static class AttentionCatalog
     /// <param name="options">The model, the columns and how it is run.</param>
     public static OnnxBatchScoringEstimator ScoreOnnx(this TransformsCatalog catalog, OnnxBatchScoringEstimator.Options options) =>
         new(catalog.GetEnvironment(), options);
+
+    /// <summary>Makes one row a series of rows that have an id and a time.</summary>
+    /// <param name="catalog">The transforms catalog.</param>
+    /// <param name="options">The columns.</param>
+    public static GroupTimeSeriesEstimator GroupTimeSeries(this TransformsCatalog catalog, GroupTimeSeriesEstimator.Options options) =>
+        new(catalog.GetEnvironment(), options);
 }

@@ -66,14 +66,15 @@ internal sealed class PredictedLabelColumn(string name, string logits, ClassLabe
     }
 }
 
-/// <summary>What ML.NET's evaluators look for on a classifier's columns.</summary>
+/// <summary>What ML.NET's evaluators look for on a predictor's columns.</summary>
 internal static class ClassifierAnnotations
 {
-    public static void Add(DataViewSchema.Annotations.Builder annotations, string valueKind)
+    public static void Add(
+        DataViewSchema.Annotations.Builder annotations, string valueKind,
+        string columnKind = AnnotationUtils.Const.ScoreColumnKind.MulticlassClassification)
     {
         annotations.AddPrimitiveValue(AnnotationUtils.Kinds.ScoreColumnSetId, AnnotationUtils.ScoreColumnSetIdType, 1u);
-        annotations.AddPrimitiveValue(AnnotationUtils.Kinds.ScoreColumnKind, TextDataViewType.Instance,
-            AnnotationUtils.Const.ScoreColumnKind.MulticlassClassification.AsMemory());
+        annotations.AddPrimitiveValue(AnnotationUtils.Kinds.ScoreColumnKind, TextDataViewType.Instance, columnKind.AsMemory());
         annotations.AddPrimitiveValue(AnnotationUtils.Kinds.ScoreValueKind, TextDataViewType.Instance, valueKind.AsMemory());
     }
 }

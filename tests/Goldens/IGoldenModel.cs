@@ -34,6 +34,7 @@ internal static class GoldenModels
         new RaftMlpCases(),
         new SccanCases(),
         new TntCases(),
+        new TscanCases(),
         new UgdcCases(),
     ];
 

@@ -3,7 +3,7 @@ using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.Runtime;
 
-namespace Microsoft.ML.Attention.Vision;
+namespace Microsoft.ML.Attention;
 
 /// <summary>Starts trainings where scoring would run, too.</summary>
 internal static class TrainingSession
@@ -13,7 +13,7 @@ internal static class TrainingSession
         IHostEnvironment environment, TrainingGraph graph, OnnxSessionOptions options, int stepSize, int seed, IChannel channel)
     {
         using var forward = OnnxSession.Open(environment, new ModelContent(graph.Forward.ToBytes()), options);
-        channel.Info($"Training {graph.ParameterCount} parameters on {forward.Provider}, {stepSize} pictures a step.");
+        channel.Info($"Training {graph.ParameterCount} parameters on {forward.Provider}, {stepSize} examples a step.");
         using var session = new SessionOptions { IntraOpNumThreads = options.IntraOpThreadCount };
         if (forward.CudaDevice is { } device)
             session.AppendExecutionProvider_CUDA(device);

@@ -1,0 +1,80 @@
+using Microsoft.ML;
+using Microsoft.ML.Attention;
+using Microsoft.ML.Data;
+using Microsoft.ML.Runtime;
+
+[assembly: LoadableClass(typeof(TemporalAttentionTransformer), null, typeof(SignatureLoadModel),
+    "Temporal attention", TemporalAttentionTransformer.LoaderSignature)]
+[assembly: LoadableClass(typeof(IRowMapper), typeof(TemporalAttentionTransformer), null, typeof(SignatureLoadRowMapper),
+    "Temporal attention", TemporalAttentionTransformer.LoaderSignature)]
+
+namespace Microsoft.ML.Attention;
+
+/// <summary>Predicts from time series, what <see cref="TemporalAttentionTrainer"/> has trained it for.</summary>
+public sealed class TemporalAttentionTransformer : OnnxTransformerBase
+{
+    internal const string LoaderSignature = "TemporalAttention";
+
+    internal TemporalAttentionTransformer(
+        IHostEnvironment environment, ModelContent model, ScoringOptions scoring, SeriesEncoder encoder, TemporalTask task)
+        : base(environment.Register(nameof(TemporalAttentionTransformer)), model, scoring) => (Encoder, Task) = (encoder, task);
+
+    /// <summary>The columns that are read and added.</summary>
+    public TemporalColumns Columns => Task.Columns;
+
+    /// <summary>The variables of the series; those without a normal value have got that of the training data.</summary>
+    public IReadOnlyList<SeriesVariable> Variables => Encoder.Variables;
+
+    /// <summary>How series become the bins that the model reads.</summary>
+    public SeriesPreprocessing Preprocessing => Encoder.Preprocessing;
+
+    /// <summary>What happened in the training; null for a model that was loaded.</summary>
+    public TemporalTrace? Trace { get; init; }
+
+    internal SeriesEncoder Encoder { get; }
+
+    internal TemporalTask Task { get; }
+
+    internal ModelContent Content => Model;
+
+    internal override OnnxTransformerBase WithScoring(ScoringOptions scoring) =>
+        new TemporalAttentionTransformer(Host, Model, scoring, Encoder, Task) { Trace = Trace };
+
+    internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema) => [BindInput(schema)];
+
+    internal SeriesInput BindInput(DataViewSchema schema)
+    {
+        var columns = SeriesColumns.Bind(schema, Columns);
+        if (columns.VariableCount is { } count && count != Variables.Count)
+        {
+            throw new InvalidOperationException($"Column '{Columns.Series}' has {count} variables; the model was trained on "
+                + $"{Variables.Count}: {string.Join(", ", Variables.Select(variable => variable.Name))}.");
+        }
+        return new("x", Encoder, columns);
+    }
+
+    internal override IReadOnlyList<OutputColumn> GetOutputColumns() => Task.CreateColumns();
+
+    private protected override void SaveCore(ModelSaveContext context)
+    {
+        context.SetVersionInfo(GetVersionInfo());
+        SaveModelAndOptions(context);
+        Encoder.Save(context);
+        Task.Save(context);
+    }
+
+    private static VersionInfo GetVersionInfo() => new("ATTNTSCN", 0x00010001, 0x00010001, 0x00010001,
+        typeof(TemporalAttentionTransformer).Assembly.FullName, LoaderSignature);
+
+    private static TemporalAttentionTransformer Create(IHostEnvironment environment, ModelLoadContext context)
+    {
+        context.CheckAtModel(GetVersionInfo());
+        var scoring = ScoringOptions.Load(context);
+        var model = ModelContent.Load(context);
+        var encoder = SeriesEncoder.Load(context);
+        return new(environment, model, scoring, encoder, TemporalTask.Load(environment.Register(nameof(TemporalAttentionTransformer)), context));
+    }
+
+    private static IRowMapper Create(IHostEnvironment environment, ModelLoadContext context, DataViewSchema schema) =>
+        Create(environment, context).Bind(schema);
+}

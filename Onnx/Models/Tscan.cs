@@ -1,0 +1,326 @@
+using Microsoft.ML.Attention.Onnx.Weights;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.Attention.Onnx.Models;
+
+/// <summary>Which tokens a <see cref="Tscan"/> relates.</summary>
+public enum TscanBranches
+{
+    /// <summary>Bins to bins and columns to columns (<c>split48_tandf</c>).</summary>
+    Both = 0,
+
+    /// <summary>Bins to bins (<c>split48_t</c>).</summary>
+    Temporal = 1,
+
+    /// <summary>Columns to columns (<c>split48_f</c>).</summary>
+    Feature = 2,
+}
+
+/// <summary>How a <see cref="Tscan"/> makes a vector of what its feature branch gives.</summary>
+public enum TscanFeaturePooling
+{
+    /// <summary>
+    /// The mean over the bins of the last segment, as published. The branch ends in a normalisation over the same bins, so little of it is
+    /// left; where both branches are used, their means are averaged.
+    /// </summary>
+    Bins = 0,
+
+    /// <summary>The mean over the columns, beside what the temporal branch gives.</summary>
+    Columns = 1,
+}
+
+/// <summary>What follows the hidden layer in the head of a <see cref="Tscan"/>.</summary>
+public enum TscanHiddenActivation
+{
+    /// <summary>As published for tasks of yes and no.</summary>
+    Sigmoid = 0,
+
+    /// <summary>As published for classes.</summary>
+    Softmax = 1,
+
+    /// <summary>As published for amounts.</summary>
+    Relu = 2,
+}
+
+/// <summary>The hyper-parameters of a <see cref="Tscan"/>.</summary>
+public sealed record TscanConfig
+{
+    /// <summary>The columns of the input, values and flags.</summary>
+    public int InputCount { get; init; } = 76;
+
+    /// <summary>How many of the first columns the model reads; the width of a bin's token.</summary>
+    public int ColumnCount { get; init; } = 59;
+
+    /// <summary>The bins of a series, a multiple of <see cref="SegmentCount"/>.</summary>
+    public int BinCount { get; init; } = 48;
+
+    /// <summary>The segments that the bins are cut into.</summary>
+    public int SegmentCount { get; init; } = 4;
+
+    /// <summary>The width of queries, keys and values, a multiple of <see cref="HeadCount"/>.</summary>
+    public int AttentionWidth { get; init; } = 512;
+
+    /// <summary>Attention heads.</summary>
+    public int HeadCount { get; init; } = 8;
+
+    /// <summary>The width of the hidden layer after each attention.</summary>
+    public int HiddenWidth { get; init; } = 512;
+
+    /// <summary>Layers of the first segment.</summary>
+    public int EncoderDepth { get; init; } = 1;
+
+    /// <summary>Layers of each other segment.</summary>
+    public int DecoderDepth { get; init; } = 1;
+
+    /// <summary>The tokens that are related.</summary>
+    public TscanBranches Branches { get; init; }
+
+    /// <summary>How the feature branch ends.</summary>
+    public TscanFeaturePooling FeaturePooling { get; init; }
+
+    /// <summary>The width of the head's hidden layer where both branches are used; 0 for none.</summary>
+    public int HeadWidth { get; init; } = 20;
+
+    /// <summary>What follows the head's hidden layer.</summary>
+    public TscanHiddenActivation HeadActivation { get; init; }
+
+    /// <summary>The share of values that training drops after each attention, in each hidden layer and around the head's.</summary>
+    public float DropoutRate { get; init; } = 0.3f;
+
+    /// <summary>The numbers the model gives.</summary>
+    public int OutputCount { get; init; } = 1;
+
+    internal int SegmentLength => BinCount / SegmentCount;
+
+    internal void Validate()
+    {
+        Check(ColumnCount > 0 && ColumnCount <= InputCount, nameof(ColumnCount), $"is {ColumnCount}; the input has {InputCount} columns");
+        Check(SegmentCount > 0 && BinCount % SegmentCount == 0, nameof(BinCount),
+            $"is {BinCount}, not a multiple of {nameof(SegmentCount)}, {SegmentCount}");
+        Check(HeadCount > 0 && AttentionWidth % HeadCount == 0, nameof(AttentionWidth),
+            $"is {AttentionWidth}, not a multiple of {nameof(HeadCount)}, {HeadCount}");
+        Check(DropoutRate is >= 0 and < 1, nameof(DropoutRate), $"is {DropoutRate}; it must be at least 0 and below 1");
+
+        static void Check(bool holds, string property, string reason)
+        {
+            if (!holds)
+                throw new ArgumentException($"TscanConfig.{property} {reason}.");
+        }
+    }
+}
+
+/// <summary>
+/// TSCAN, a temporal-spatial correlation attention network for time series of many variables: one branch relates the hours of a stay, the
+/// other the variables, each segment by segment, looking back at the segment before.
+/// <para>Source: Nie et al., "Temporal-spatial Correlation Attention Network for Clinical Data Analysis in Intensive Care Unit"
+/// (arXiv 2306.01970), repository yuyuheintju/TSCAN, whose code is followed where it differs from the paper.</para>
+/// </summary>
+public static class Tscan
+{
+    private const float Masked = -1e9f;
+    private const float Epsilon = 1e-6f;
+
+    /// <summary>
+    /// Builds the model: input <c>x</c> [N, bins, inputs], output <c>logits</c> [N, outputs], before the activation of the task.
+    /// </summary>
+    /// <param name="config">The hyper-parameters.</param>
+    /// <param name="weights">Parameters under the official names.</param>
+    /// <exception cref="ArgumentException">A hyper-parameter is out of range.</exception>
+    /// <exception cref="InvalidDataException">The weights do not fit.</exception>
+    public static OnnxModel Build(TscanConfig config, WeightSource weights)
+    {
+        config.Validate();
+        var builder = new GraphBuilder("tscan");
+        var parameters = new Parameters(builder, weights);
+        builder.Output("logits", new Network(config, builder, parameters).Logits(Input(builder, config)));
+        parameters.ThrowIfUnfit();
+        return builder.ToModel();
+    }
+
+    /// <summary>
+    /// Builds the model with what its attention looks at as further outputs: <c>time_importance</c> [N, segments, bins of a segment], which
+    /// sums to 1 in each segment, and <c>feature_importance</c> [N, columns], which sums to 1; those of the branches that it has. Where
+    /// attention is causal the sums are divided by the number of queries that see a key. Attention is no evidence of a cause.
+    /// </summary>
+    /// <inheritdoc cref="Build"/>
+    public static OnnxModel BuildWithAttention(TscanConfig config, WeightSource weights)
+    {
+        config.Validate();
+        var builder = new GraphBuilder("tscan");
+        var parameters = new Parameters(builder, weights);
+        var network = new Network(config, builder, parameters);
+        builder.Output("logits", network.Logits(Input(builder, config)));
+        network.AddImportance();
+        parameters.ThrowIfUnfit();
+        return builder.ToModel();
+    }
+
+    /// <summary>Builds a model whose logits are the means of those of several models.</summary>
+    /// <param name="config">The hyper-parameters of each.</param>
+    /// <param name="weights">Parameters named <c>members.0.</c> and the official name, and so on.</param>
+    /// <param name="memberCount">The number of models.</param>
+    /// <inheritdoc cref="Build"/>
+    public static OnnxModel BuildEnsemble(TscanConfig config, WeightSource weights, int memberCount)
+    {
+        config.Validate();
+        ArgumentOutOfRangeException.ThrowIfLessThan(memberCount, 1);
+        var builder = new GraphBuilder("tscan");
+        var parameters = new Parameters(builder, weights);
+        var x = Input(builder, config);
+        var sum = Enumerable.Range(0, memberCount)
+            .Select(member => new Network(config, builder, parameters["members"][$"{member}"]).Logits(x)).Aggregate((a, b) => a + b);
+        builder.Output("logits", sum / memberCount);
+        parameters.ThrowIfUnfit();
+        return builder.ToModel();
+    }
+
+    private static Value Input(GraphBuilder builder, TscanConfig config) =>
+        builder.Input("x", TensorElementType.Float, Shape.Create(["N", config.BinCount, config.InputCount]));
+
+    private sealed class Network(TscanConfig config, GraphBuilder builder, Parameters parameters)
+    {
+        /// <summary>Attention maps [N, heads, queries, keys] by branch: of the first segment, then to the segment before each other.</summary>
+        private readonly Dictionary<string, List<Value>> _maps = [];
+
+        public void AddImportance()
+        {
+            if (_maps.TryGetValue("", out var temporal))
+            {
+                var segments = temporal.Select((map, i) => (i == 0 ? map.ReduceMean([1, 2]) : VisibleShare(map)).Unsqueeze(1));
+                builder.Output("time_importance", builder.Concat(1, [.. segments]));
+            }
+            if (_maps.TryGetValue("f", out var feature))
+                builder.Output("feature_importance", feature[0].ReduceMean([1, 2]));
+        }
+
+        // What a key gets of a causal map, per query that sees it, scaled to sum 1.
+        private Value VisibleShare(Value map)
+        {
+            var length = map.Shape[-1].Value;
+            var weights = Enumerable.Range(0, (int)length).Select(key => 1f / (length - key)).ToArray();
+            var share = map.ReduceMean([1]).ReduceSum([1]) * builder.Constant(Tensor.Create<float>(weights, 1, length));
+            return share / share.ReduceSum([1], keepDims: true);
+        }
+
+        public Value Logits(Value x)
+        {
+            var values = x.Slice(2, 0, config.ColumnCount);
+            var segments = Enumerable.Range(0, config.SegmentCount)
+                .Select(i => values.Slice(1, i * config.SegmentLength, (i + 1) * config.SegmentLength)).ToArray();
+            var decoder = parameters["decoder"];
+            var temporal = config.Branches == TscanBranches.Feature ? null : Branch(segments, decoder, "").ReduceMean([1]);
+            var feature = config.Branches == TscanBranches.Temporal ? null
+                : Branch(Array.ConvertAll(segments, segment => segment.Transpose(0, 2, 1)), decoder, "f")
+                    .ReduceMean([config.FeaturePooling == TscanFeaturePooling.Bins ? 2 : 1]);
+            return Head(temporal, feature);
+        }
+
+        private Value Head(Value? temporal, Value? feature)
+        {
+            if (temporal is null || feature is null)
+                return Dense(Dropout((temporal ?? feature)!), parameters[temporal is null ? "Dense" : "Dense2"], config.OutputCount);
+            var joined = config.FeaturePooling == TscanFeaturePooling.Bins
+                ? (temporal + feature) * 0.5 : builder.Concat(1, temporal, feature);
+            joined = Dropout(joined);
+            if (config.HeadWidth > 0)
+                joined = Dropout(Activate(Dense(joined, parameters["Dense1"], config.HeadWidth)));
+            return Dense(joined, parameters["Dense2"], config.OutputCount);
+        }
+
+        private Value Activate(Value value) => config.HeadActivation switch
+        {
+            TscanHiddenActivation.Sigmoid => value.Apply("Sigmoid"),
+            TscanHiddenActivation.Softmax => value.Softmax(),
+            _ => value.Apply("Relu"),
+        };
+
+        // [N, L, width], a segment after the other.
+        private Value Branch(Value[] segments, Parameters decoder, string suffix)
+        {
+            var position = Positions(segments[0].Shape[1].Value, segments[0].Shape[2].Value);
+            var memory = segments[0] + position;
+            Value? map = null;
+            for (var layer = 0; layer < config.EncoderDepth; layer++)
+                (memory, map) = Encode(memory, decoder["encoder" + suffix]["encode_layer"][$"{layer}"]);
+            var maps = _maps[suffix] = [map!];
+            for (var i = 1; i < segments.Length; i++)
+            {
+                var x = segments[i] + position;
+                for (var layer = 0; layer < config.DecoderDepth; layer++)
+                    (x, map) = Decode(x, memory, decoder[$"decoder{suffix}{i}"]["decoder_layer"][$"{layer}"]);
+                maps.Add(map!);
+                memory = x;
+            }
+            return memory;
+        }
+
+        private (Value Output, Value Map) Encode(Value x, Parameters layer)
+        {
+            var (attention, map) = Attend(x, x, layer["att"], null);
+            x = (x + attention).LayerNorm(layer["layernorm1"], Epsilon);
+            return ((x + Feed(x, layer["ffn"])).LayerNorm(layer["layernorm3"], Epsilon), map);
+        }
+
+        // One normalisation after both attentions, as in the published code.
+        private (Value Output, Value Map) Decode(Value x, Value memory, Parameters layer)
+        {
+            var mask = Mask(x.Shape[1].Value);
+            x = (x + Attend(x, x, layer["sel_att"], mask).Output).LayerNorm(layer["layernorm1"], Epsilon);
+            var (attention, map) = Attend(x, memory, layer["att"], mask);
+            x = (x + attention).LayerNorm(layer["layernorm1"], Epsilon);
+            return ((x + Feed(x, layer["ffn"])).LayerNorm(layer["layernorm2"], Epsilon), map);
+        }
+
+        private Value Feed(Value x, Parameters layer) => Dropout(
+            Dense(Dense(x, layer["0"], config.HiddenWidth).Apply("Relu"), layer["1"], x.Shape[-1].Value));
+
+        private (Value Output, Value Map) Attend(Value x, Value memory, Parameters layer, Value? mask)
+        {
+            var query = Heads(Dense(x, layer["query_dense"], config.AttentionWidth));
+            var key = Heads(Dense(memory, layer["key_dense"], config.AttentionWidth));
+            var value = Heads(Dense(memory, layer["value_dense"], config.AttentionWidth));
+            var scores = query.MatMul(key.Transpose(0, 1, 3, 2)) * (1 / Math.Sqrt(config.AttentionWidth / config.HeadCount));
+            var map = (mask is null ? scores : scores + mask).Softmax();
+            var heads = map.MatMul(value).Transpose(0, 2, 1, 3).Reshape(0, 0, config.AttentionWidth);
+            return (Dropout(Dense(heads, layer["combine_heads"], x.Shape[-1].Value)), map);
+        }
+
+        private Value Heads(Value value) =>
+            value.Reshape(0, 0, config.HeadCount, config.AttentionWidth / config.HeadCount).Transpose(0, 2, 1, 3);
+
+        private static Value Dense(Value value, Parameters layer, long width)
+        {
+            using var scope = layer.Scope();
+            var inputs = value.Shape[-1].Value;
+            var glorot = Initialization.Uniform(Math.Sqrt(6.0 / (inputs + width)));
+            return value.MatMul(layer.Get("weight", glorot, width, inputs).Transpose(1, 0)) + layer.Get("bias", Initialization.Zeros, width);
+        }
+
+        private Value Dropout(Value value) => config.DropoutRate == 0 ? value
+            : builder.Op("Dropout", [value, builder.Constant(Tensor.Scalar(config.DropoutRate))]);
+
+        private Value Mask(long length)
+        {
+            var mask = new float[length * length];
+            for (var i = 0; i < length; i++)
+                mask.AsSpan((int)(i * length) + i + 1, (int)length - i - 1).Fill(Masked);
+            return builder.Constant(Tensor.Create<float>(mask, 1, 1, length, length));
+        }
+
+        // All sines, then all cosines, not in turns.
+        private Value Positions(long length, long width)
+        {
+            var table = new float[length * width];
+            for (var p = 0; p < length; p++)
+            {
+                for (var i = 0; i < width; i++)
+                {
+                    var angle = p / Math.Pow(10000, 2 * (i / 2) / (double)width);
+                    var column = i % 2 == 0 ? i / 2 : ((width + 1) / 2) + (i / 2);
+                    table[(p * width) + column] = (float)(i % 2 == 0 ? Math.Sin(angle) : Math.Cos(angle));
+                }
+            }
+            return builder.Constant(Tensor.Create<float>(table, 1, length, width));
+        }
+    }
+}

@@ -1,0 +1,135 @@
+using System.Globalization;
+using System.Text.Json;
+using ClinicalTimeSeries;
+using Microsoft.ML.Attention.Onnx.Tests;
+using Microsoft.ML.Attention.Onnx.Weights;
+
+namespace Microsoft.ML.Attention.Tests.TimeSeries;
+
+public class SeriesEncoderTests
+{
+    private const float None = float.NaN;
+
+    private static readonly SeriesVariable Plain = new("a") { NormalValue = 7 };
+
+    [Fact]
+    public void AMeasurementOnTheEdgeBelongsToTheBinThatEndsThere() =>
+        Assert.Equal([2, 1, 3, 1, 5, 1], Encode(new() { BinCount = 3 }, Plain, [0, 1, 1.001f, 2, 2.5f, 3.5f], [1, 2, 4, 3, 5, 6]));
+
+    [Theory]
+    [InlineData(SeriesImputation.Previous, new float[] { 7, 1, 1, 2, 2 })]
+    [InlineData(SeriesImputation.Next, new float[] { 1, 1, 2, 2, 7 })]
+    [InlineData(SeriesImputation.NormalValue, new float[] { 7, 1, 7, 2, 7 })]
+    [InlineData(SeriesImputation.Zero, new float[] { 0, 1, 0, 2, 0 })]
+    public void WhatWasNotMeasuredIsImputed(SeriesImputation imputation, float[] expected)
+    {
+        var encoded = Encode(new() { BinCount = 5, Imputation = imputation }, Plain, [2, 4], [1, 2]);
+        Assert.Equal(expected, encoded.Where((_, i) => i % 2 == 0));
+        Assert.Equal([0, 1, 0, 1, 0], encoded.Where((_, i) => i % 2 == 1));
+    }
+
+    [Fact]
+    public void CategoriesBecomeColumns()
+    {
+        var variable = new SeriesVariable("unit") { Categories = [1, 2, 5], HasFlag = false };
+        Assert.Equal([0, 0, 0, 0, 0, 1, 0, 0, 1, 0, 0, 0], Encode(new() { BinCount = 4 }, variable, [2, 4], [5, 3]));
+    }
+
+    [Fact]
+    public void RowsWithoutTimesComeOneABin() =>
+        Assert.Equal([1, 1, 2, 1], Encode(new() { BinCount = 2 }, Plain, [], [1, 2, 3]));
+
+    [Theory]
+    [InlineData(SeriesEnd.First, new float[] { 1, 1, 2, 1 })]
+    [InlineData(SeriesEnd.Last, new float[] { 2, 1, 3, 1 })]
+    public void AnEndOfALongSeriesIsKept(SeriesEnd kept, float[] expected) =>
+        Assert.Equal(expected, Encode(new() { BinCount = 2, Kept = kept }, Plain, [1, 2, 3], [1, 2, 3]));
+
+    [Fact]
+    public void BinsBehindAShortSeriesAreZeroIfAsked() =>
+        Assert.Equal([7, 0, 2, 1, 0, 0], Encode(new() { BinCount = 3, Padding = SeriesPadding.Zeros }, Plain, [2], [2]));
+
+    [Fact]
+    public void TheTrainingDataGivesNormalValueMeanAndDeviation()
+    {
+        SeriesVariable[] variables = [new("a"), new("b") { IsNormalized = false }];
+        var encoder = new SeriesEncoder(new() { BinCount = 2, Limit = 1 }, variables)
+            .Fit([new([1, 2], [1, 5, 3, None]), new([2], [5, None])]);
+        Assert.Equal(3f, encoder.Variables[0].NormalValue);
+        // Bins of a: 1, 3 and the normal value 3, 5.
+        Assert.Equal(3, encoder.Means[0], 1e-6f);
+        Assert.Equal(MathF.Sqrt(8f / 3), encoder.Deviations[0], 1e-6f);
+        var encoded = new float[encoder.Length];
+        encoder.Encode([1, 2], [100, None, 2, None], encoded);
+        Assert.Equal(1, encoded[0]);
+        Assert.Equal(5, encoded[1]);
+        Assert.Equal(-1 / MathF.Sqrt(8f / 3), encoded[4], 1e-6f);
+    }
+
+    [Theory]
+    [InlineData(new float[] { 2, 1 }, "time 1 of the series is 1")]
+    [InlineData(new float[] { 1, float.NaN }, "time 1 of the series is NaN")]
+    [InlineData(new float[] { 1 }, "1 times for 2 rows")]
+    public void TimesThatDoNotFitAreErrors(float[] times, string message) => Assert.Contains(
+        message, Assert.Throws<InvalidDataException>(() => Encode(new() { BinCount = 2 }, Plain, times, [1, 2])).Message);
+
+    [Theory]
+    [InlineData("discretiser_previous_1h", SeriesImputation.Previous)]
+    [InlineData("discretiser_next_2h", SeriesImputation.Next)]
+    [InlineData("discretiser_zero_1h", SeriesImputation.Zero)]
+    public void BinsAreThoseOfTheMimicBenchmark(string name, SeriesImputation imputation)
+    {
+        var json = SharedFolder.Find($"goldens/tscan/{name}.json");
+        using var document = JsonDocument.Parse(File.ReadAllBytes(json));
+        using var golden = SafetensorsFile.Open(Path.ChangeExtension(json, ".safetensors"));
+        var config = document.RootElement.GetProperty("config");
+        var (width, end) = (config.GetProperty("timestep").GetSingle(), config.GetProperty("end").GetSingle());
+        var encoder = new SeriesEncoder(
+            new() { BinCount = (int)(end / width), BinWidth = width, Imputation = imputation, Limit = null }, Mimic.Variables);
+        var rows = document.RootElement.GetProperty("rows").EnumerateArray()
+            .Select(row => row.EnumerateArray().Select(cell => cell.GetString()!).ToArray()).ToArray();
+        var encoded = new float[encoder.Length];
+        encoder.Encode(
+            [.. rows.Select(row => float.Parse(row[0], CultureInfo.InvariantCulture))], [.. rows.SelectMany(Mimic.Values)], encoded);
+        Assert.Equal(golden.Read("output:X").AsSpan<float>().ToArray(), encoded, Close);
+    }
+
+    [Fact]
+    public void RecordsOfPhysioNetBecomeTheTableOfTheReference()
+    {
+        var json = SharedFolder.Find("goldens/tscan/physionet2012_pipeline.json");
+        using var document = JsonDocument.Parse(File.ReadAllBytes(json));
+        using var golden = SafetensorsFile.Open(Path.ChangeExtension(json, ".safetensors"));
+        var stays = PhysioNet2012.Load(SharedFolder.Find("data/physionet2012/set-a-400.zip")).GroupBy(row => row.Id)
+            .ToDictionary(stay => stay.Key, stay => new SeriesValues([.. stay.Select(row => row.Time)], [.. stay.SelectMany(row => row.Values)]));
+        Assert.Equal(400, stays.Count);
+        var raw = new SeriesEncoder(new() { Limit = null }, PhysioNet2012.Variables);
+        Assert.Equal((44, 81), (raw.ValueColumnCount, raw.ColumnCount));
+        var encoded = new float[raw.Length];
+        foreach (var id in document.RootElement.GetProperty("records").EnumerateArray().Select(record => record.GetString()!))
+        {
+            raw.Encode(stays[id].Times, stays[id].Values, encoded);
+            Assert.Equal(golden.Read($"output:X_{id}").AsSpan<float>().ToArray(), encoded, Close);
+        }
+        var fitted = raw.Fit(stays.Values);
+        var columns = document.RootElement.GetProperty("normalised_columns").EnumerateArray().Select(column => column.GetInt32()).ToArray();
+        Assert.Equal(golden.Read("output:means").AsSpan<double>().ToArray(), columns.Select(c => (double)fitted.Means[c]), CloseDouble);
+        Assert.Equal(golden.Read("output:stds").AsSpan<double>().ToArray(), columns.Select(c => (double)fitted.Deviations[c]), CloseDouble);
+        var first = document.RootElement.GetProperty("records")[0].GetString()!;
+        fitted.Encode(stays[first].Times, stays[first].Values, encoded);
+        Assert.Equal(golden.Read("output:X_normalised_first").AsSpan<float>().ToArray(), encoded, Close);
+    }
+
+    private static bool Close(float expected, float actual) => Math.Abs(expected - actual) <= 1e-4 * Math.Max(1, Math.Abs(expected));
+
+    private static bool CloseDouble(double expected, double actual) => Math.Abs(expected - actual) <= 1e-5 * Math.Max(1, Math.Abs(expected));
+
+    private static float[] Encode(SeriesPreprocessing preprocessing, SeriesVariable variable, float[] times, float[] values)
+    {
+        var encoder = new SeriesEncoder(preprocessing, [variable]);
+        var encoded = new float[encoder.Length];
+        Array.Fill(encoded, -1);
+        encoder.Encode(times, values, encoded);
+        return encoded;
+    }
+}

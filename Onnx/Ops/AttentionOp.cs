@@ -80,6 +80,7 @@ public static class AttentionOps
         new MultiHeadSelfAttention(),
         new MultiHeadSelfAttentionGrad(),
         new RaftMixing(),
+        new RaftMixingGrad(),
         new RaftResidual(),
         new RaftResidualGrad(),
         new RaftTokens(),

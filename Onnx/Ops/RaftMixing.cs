@@ -1,6 +1,8 @@
 using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
+using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
@@ -60,12 +62,25 @@ public sealed class RaftMixing : AttentionOp
             ];
         });
 
+    internal override bool HasGradient => true;
+
+    internal override Value?[] Gradient(NodeGradient node) =>
+    [
+        .. node.Builder.Ops(
+            nameof(RaftMixingGrad),
+            [node.Grad, node.Input(0), node.Input(1), node.Input(2), node.Input(3), node.Input(4), node.Input(5), node.Input(7)],
+            7, node.Attributes.Clone(), Domain),
+        null,
+    ];
+
     internal override IEnumerable<Kernel> Kernels =>
     [
         Signature.Cpu<float>(SimdKernel.Widest(
             attributes => new RaftMixingKernel<Vector512<float>, Simd512<float>>(attributes),
             attributes => new RaftMixingKernel<Vector256<float>, Simd256<float>>(attributes),
             attributes => new RaftMixingKernel<Vector128<float>, Simd128<float>>(attributes))),
+        Signature.Cuda<float>(attributes => new RaftMixingKernel<float>(attributes)),
+        Signature.Cuda<Half>(attributes => new RaftMixingKernel<Half>(attributes)),
     ];
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[0]];

@@ -35,6 +35,10 @@ public class OpKernelTests
         ["RaftMixing of one channel at a time"] = inputs => [Raft(inputs, 1, 5, 3, 9, 1, 10)],
         ["RaftMixing of rows, which are kept or not"] = inputs => [Raft(inputs, 6, 6, 1, 20, 4, 14, keeps: true)],
         ["RaftMixing of large columns"] = inputs => [Raft(inputs, 2, 56, 3, 64, 2, 224)],
+        ["RaftMixingGrad"] = inputs => RaftGrad(inputs, 2, 7, 5, 12, 3, 20),
+        ["RaftMixingGrad of one channel at a time"] = inputs => RaftGrad(inputs, 1, 5, 3, 9, 1, 10),
+        ["RaftMixingGrad of rows, which are kept or not"] = inputs => RaftGrad(inputs, 6, 6, 1, 20, 4, 14, keeps: true),
+        ["RaftMixingGrad of large columns"] = inputs => RaftGrad(inputs, 2, 56, 30, 64, 2, 224),
         ["RaftTokens"] = inputs => [RaftTokens(inputs, 2, 7, 5, 12, 3)],
         ["RaftTokens of columns in parts"] = inputs => [RaftTokens(inputs, 1, 70, 2, 770, 2)],
         ["RaftTokensGrad"] = inputs => RaftTokensGrad(inputs, 2, 7, 5, 12, 3),
@@ -266,6 +270,16 @@ public class OpKernelTests
         RaftMixing.Apply(
             inputs.Next(n, h, w, c), (inputs.Next(c), inputs.Next(c)), (inputs.Next(hidden, raftSize * h), inputs.Next(hidden)),
             (inputs.Next(raftSize * h, hidden), inputs.Next(raftSize * h)), keeps ? inputs.Next(n) : inputs.Next(), raftSize, 1e-5f);
+
+    private static Value[] RaftGrad(
+        Inputs inputs, long n, long h, long w, long c, int raftSize, long hidden, bool keeps = false) =>
+        inputs.Builder.Ops(
+            nameof(RaftMixingGrad),
+            [
+                inputs.Next(n, h, w, c), inputs.Next(n, h, w, c), inputs.Next(c), inputs.Next(c), inputs.Next(hidden, raftSize * h),
+                inputs.Next(hidden), inputs.Next(raftSize * h, hidden), keeps ? inputs.Next(n) : inputs.Next(),
+            ],
+            7, new() { ["raft_size"] = raftSize, ["epsilon"] = 1e-5f }, AttentionOp.Domain);
 
     private static Value RaftTokens(Inputs inputs, long n, long h, long w, long c, long raftSize) =>
         inputs.Builder.Op(

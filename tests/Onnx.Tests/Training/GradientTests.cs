@@ -405,6 +405,16 @@ public class GradientTests
         ]);
 
     [Theory]
+    [InlineData(3, 2, 6, 2, 5)]
+    [InlineData(2, 1, 3, 1, 4)]
+    public void RaftMixing(int height, int width, int channels, int raftSize, int hidden) => Verify(
+        x => [Ops.RaftMixing.Apply(x[0], (x[1], x[2]), (x[3], x[4]), (x[5], x[6]), x[0].Builder.Scalar(0.7f, x[0]), raftSize, 1e-5f)],
+        [
+            Random(1, 2, height, width, channels), Random(2, channels), Random(3, channels), Random(4, hidden, raftSize * height),
+            Random(5, hidden), Random(6, raftSize * height, hidden), Random(7, raftSize * height),
+        ]);
+
+    [Theory]
     [InlineData(2, 3, 5, 2, 3, 2)]
     [InlineData(1, 1, 4, 1, 2, 5)]
     public void MultiHeadAttention(int batch, int queries, int keys, int heads, int width, int valueWidth)

@@ -33,7 +33,7 @@ internal static class OpBenchmark
 
     private static IEnumerable<Case> Cases(long n)
     {
-        foreach (var benchmark in BoxRelativeCases())
+        foreach (var benchmark in BoxRelativeCases().Concat(RaftMixingCases(n)))
             yield return benchmark;
         (long Size, long Width, int Heads, int TopK)[] stages = [(56, 64, 2, 1), (28, 128, 4, 4), (14, 256, 8, 16)];
         foreach (var (size, width, heads, topK) in stages)
@@ -71,6 +71,25 @@ internal static class OpBenchmark
                 yield return new($"Conv {kernel}x{kernel} depthwise {label} (standard)", (_, input) =>
                     [input(planes).Conv2d(input([width, 1, kernel, kernel]), null, 1, pad, width)]);
             }
+        }
+    }
+
+    // The columns of RaftMLP-S's levels.
+    private static IEnumerable<Case> RaftMixingCases(long n)
+    {
+        const int RaftSize = 2;
+        foreach (var (size, width) in ((long, long)[])[(56, 64), (28, 128), (14, 256), (7, 512)])
+        {
+            var (mixed, hidden) = (RaftSize * size, 2 * RaftSize * size);
+            Attributes attributes = new() { ["raft_size"] = RaftSize, ["epsilon"] = 1e-5f };
+            long[][] parameters = [[width], [width], [hidden, mixed], [hidden], [mixed, hidden]];
+            yield return new($"RaftMixing [{size}, {size}, {width}]", (builder, input) => builder.Ops(
+                nameof(RaftMixing), [input([n, size, size, width]), .. parameters.Select(input), input([mixed]), input([])],
+                1, attributes.Clone(), AttentionOp.Domain));
+            yield return new($"RaftMixingGrad [{size}, {size}, {width}]", (builder, input) => builder.Ops(
+                nameof(RaftMixingGrad),
+                [input([n, size, size, width]), input([n, size, size, width]), .. parameters.Select(input), input([])],
+                7, attributes.Clone(), AttentionOp.Domain));
         }
     }
 

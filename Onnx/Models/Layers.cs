@@ -12,14 +12,14 @@ internal static class Layers
     /// <param name="parameters">Those of the layer.</param>
     /// <param name="width">The number of outputs.</param>
     /// <param name="bias">Whether there is a bias.</param>
-    /// <param name="initialization">Of weight and bias; that of the parameters and zeros if null.</param>
+    /// <param name="initialization">Of weight and bias; those of the parameters if null.</param>
     public static Value Linear(
         this Value value, Parameters parameters, long width, bool bias = true, Initialization? initialization = null)
     {
         using var scope = parameters.Scope();
         var weight = parameters.Get("weight", initialization ?? parameters.LinearInitialization, width, value.Shape[-1].Value);
         var product = value.MatMul(weight.Transpose(1, 0));
-        return bias ? product + parameters.Get("bias", initialization ?? Initialization.Zeros, width) : product;
+        return bias ? product + parameters.Get("bias", initialization ?? parameters.LinearBiasInitialization, width) : product;
     }
 
     /// <summary>Several linear maps of the same value as one product, whose last axis has their results one after another.</summary>
@@ -38,7 +38,7 @@ internal static class Layers
             // Joined as few long rows: ONNX Runtime's CUDA kernels make a table with an entry for each position of the axis.
             weights[i] = parameters.Get("weight", parameters.LinearInitialization, width, inputs).Reshape(width / unit, unit * inputs);
             if (bias)
-                biases[i] = parameters.Get("bias", Initialization.Zeros, width);
+                biases[i] = parameters.Get("bias", parameters.LinearBiasInitialization, width);
         }
         var product = value.MatMul(builder.Concat(0, weights).Reshape(total, inputs).Transpose(1, 0));
         return bias ? product + builder.Concat(0, biases) : product;

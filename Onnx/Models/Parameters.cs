@@ -28,11 +28,14 @@ internal sealed class Parameters
     {
         (_builder, _source, _segment, _prefix) = (parent._builder, parent._source, segment, parent._prefix + segment + ".");
         (_values, _missing, _wrongShapes, _ignored) = (parent._values, parent._missing, parent._wrongShapes, parent._ignored);
-        LinearInitialization = parent.LinearInitialization;
+        (LinearInitialization, LinearBiasInitialization) = (parent.LinearInitialization, parent.LinearBiasInitialization);
     }
 
     /// <summary>How the weights of linear layers start that do not say otherwise.</summary>
     public Initialization LinearInitialization { get; init; } = Initialization.TruncatedNormal();
+
+    /// <summary>How the biases of linear layers start that do not say otherwise.</summary>
+    public Initialization LinearBiasInitialization { get; init; } = Initialization.Zeros;
 
     /// <summary>The parameters of a module inside this one.</summary>
     public Parameters this[string module] => new(this, module);

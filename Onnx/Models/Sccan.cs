@@ -47,10 +47,14 @@ public sealed record SccanConfig
     /// <summary>The width of the hidden layers of the blocks' MLPs, as a multiple of <see cref="Width"/>.</summary>
     public float MlpRatio { get; init; } = 1;
 
-    /// <summary>The probability, below 1, at which training drops a channel of the reduced features; 0.5 in the published training.</summary>
+    /// <summary>
+    /// The probability, below 1, at which training drops a channel of the reduced features; 0.5 in the published training.
+    /// </summary>
     public float FeatureDropRate { get; init; }
 
-    /// <summary>The probability, below 1, at which training drops a channel before the classifier; 0.1 in the published training.</summary>
+    /// <summary>
+    /// The probability, below 1, at which training drops a channel before the classifier; 0.1 in the published training.
+    /// </summary>
     public float ClassifierDropRate { get; init; }
 
     /// <summary>Whether queries, keys and values have a bias. All published models do.</summary>
@@ -457,8 +461,12 @@ public static class Sccan
             builder.Input("mask", TensorElementType.UInt8, [batch, shots, size, size]));
     }
 
-    private static Parameters NewParameters(GraphBuilder builder, WeightSource weights, SccanConfig config) =>
-        new(builder, weights) { LinearInitialization = Initialization.FanIn(config.Width) };
+    // The biases of keys must not be zero: a position in the border of zeros has only them, and a cosine is steep where a key is small.
+    private static Parameters NewParameters(GraphBuilder builder, WeightSource weights, SccanConfig config) => new(builder, weights)
+    {
+        LinearInitialization = Initialization.FanIn(config.Width),
+        LinearBiasInitialization = Initialization.FanIn(config.Width),
+    };
 
     private static OnnxModel Finish(GraphBuilder builder, Parameters parameters)
     {

@@ -86,6 +86,7 @@ public static class AttentionOps
         new RaftTokens(),
         new RaftTokensGrad(),
         new SelfCalibratedCrossAttention(),
+        new SelfCalibratedCrossAttentionGrad(),
         new SoftmaxGrad(),
         new StopGradient(),
     ];

@@ -1,3 +1,5 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Ops;
@@ -35,9 +37,21 @@ public sealed class SelfCalibratedCrossAttention : AttentionOp
         {
             var windows = new SelfCalibratedWindows(builder, inputs[0], inputs[1], inputs[2]);
             var scores = windows.Scores;
-            var attention = builder.Op("CastLike", [scores.Softmax(), inputs[0]]);
-            return [windows.Merge(attention.MatMul(windows.Values)), scores.Reduce("ReduceLogSumExp", [-1], keepDims: false)];
+            var output = windows.Merge(scores.Softmax().MatMul(windows.Values));
+            return [builder.Op("CastLike", [output, inputs[0]]), scores.Reduce("ReduceLogSumExp", [-1], keepDims: false)];
         });
+
+    internal override bool HasGradient => true;
+
+    internal override Value?[] Gradient(NodeGradient node) =>
+    [
+        .. node.Builder.Ops(
+            nameof(SelfCalibratedCrossAttentionGrad),
+            [node.Grad, node.Input(0), node.Input(1), node.Input(2), node.Output(0), node.Output(1)], 2, node.Attributes.Clone(), Domain),
+        null,
+    ];
+
+    internal override IEnumerable<Kernel> Kernels => SelfCalibratedKernels.OfAttention;
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)
     {
@@ -57,21 +71,30 @@ public sealed class SelfCalibratedCrossAttention : AttentionOp
     }
 }
 
-/// <summary>The parts of the definitions of self-calibrated cross attention and its gradient, inside a function body.</summary>
+/// <summary>
+/// The parts of the definitions of self-calibrated cross attention and its gradient, inside a function body. All is in float32.
+/// </summary>
 internal sealed class SelfCalibratedWindows
 {
     private readonly GraphBuilder _builder;
     private readonly Value _split;
+    private readonly Value _flatIndex;
 
     public SelfCalibratedWindows(GraphBuilder builder, Value packed, Value support, Value index)
     {
         _builder = builder;
         _split = builder.Concat(
             0, builder.Int64(0, 0, 0), builder.Attribute("num_heads", typeof(long)).Reshape(1), builder.Int64(-1));
-        var parts = Parts(packed, 3);
-        var aligned = Parts(Aligned(support, index), 2);
+        var parts = Parts(packed.Cast(TensorElementType.Float), 3);
+        _flatIndex = FlatIndex(support, index);
+        var windows = support.Reshape(builder.Concat(0, builder.Int64(-1), support.ShapeOf(2)));
+        var aligned = Parts(windows.Gather(_flatIndex).Cast(TensorElementType.Float), 2);
         (Query, Key, SupportKey) = (Split(parts[0]), Split(parts[1]), Split(aligned[0]));
         Values = builder.Concat(3, Split(parts[2]), Split(aligned[1]));
+        Width = Query.ShapeOf(4, 5).Cast(TensorElementType.Float).Apply("Sqrt");
+        (QueryNorm, SupportNorm) = (Norm(Query), Norm(SupportKey));
+        Denominators = QueryNorm.MatMul(SupportNorm.Transpose(0, 1, 2, 4, 3)) + SelfCalibratedCrossAttention.CosineEpsilon;
+        Cosines = Products(SupportKey) / Denominators;
     }
 
     /// <summary>[N, W, heads, L, d]</summary>
@@ -86,37 +109,54 @@ internal sealed class SelfCalibratedWindows
     /// <summary>Those of a window and its window of the support, [N, W, heads, L + S, d].</summary>
     public Value Values { get; }
 
-    /// <summary>In float32, [N, W, heads, L, L + S].</summary>
-    public Value Scores
-    {
-        get
-        {
-            var width = Query.ShapeOf(4, 5).Cast(TensorElementType.Float).Apply("Sqrt");
-            var norms = Norm(Query).MatMul(Norm(SupportKey).Transpose(0, 1, 2, 4, 3));
-            return _builder.Concat(
-                4, Products(Key) / width, Products(SupportKey) / (norms + SelfCalibratedCrossAttention.CosineEpsilon));
-        }
-    }
+    /// <summary>d^1/2</summary>
+    public Value Width { get; }
+
+    /// <summary>[N, W, heads, L, 1]</summary>
+    public Value QueryNorm { get; }
+
+    /// <summary>[N, W, heads, S, 1]</summary>
+    public Value SupportNorm { get; }
+
+    /// <summary>What the products with the support's keys are divided by, [N, W, heads, L, S].</summary>
+    public Value Denominators { get; }
+
+    /// <summary>The scores of the support's keys, [N, W, heads, L, S].</summary>
+    public Value Cosines { get; }
+
+    /// <summary>[N, W, heads, L, L + S]</summary>
+    public Value Scores => _builder.Concat(4, Products(Key) / Width, Cosines);
+
+    /// <summary>[N, W, L, C] to [N, W, heads, L, d].</summary>
+    public Value Split(Value rows) => rows.Reshape(_split).Transpose(0, 1, 3, 2, 4);
 
     /// <summary>[N, W, heads, L, d] to [N, W, L, C].</summary>
     public Value Merge(Value heads) => heads.Transpose(0, 1, 3, 2, 4).Reshape(0, 0, 0, -1);
 
-    private Value Split(Value rows) => rows.Reshape(_split).Transpose(0, 1, 3, 2, 4);
+    /// <summary>The sums over the windows that attend to each window of the support: [N, W, S, 2 C] to [M, U, S, 2 C].</summary>
+    public Value SumAligned(Value rows, Value support)
+    {
+        var (zero, one) = (_builder.Constant(Tensor.Scalar(0L)), _builder.Constant(Tensor.Scalar(1L)));
+        var count = support.ShapeOf(0, 1) * support.ShapeOf(1, 2);
+        var numbers = _builder.Op("Range", [zero, count.Squeeze(0), one]).Unsqueeze(1);
+        var attends = _builder.Op("Equal", [numbers, _flatIndex.Reshape(1, -1)]).Cast(TensorElementType.Float);
+        var flat = rows.Reshape(_builder.Concat(0, _flatIndex.Reshape(-1).ShapeOf(), _builder.Int64(-1)));
+        return attends.MatMul(flat).Reshape(support.ShapeOf());
+    }
 
-    private Value Products(Value keys) => Query.MatMul(keys.Transpose(0, 1, 2, 4, 3)).Cast(TensorElementType.Float);
+    private Value Products(Value keys) => Query.MatMul(keys.Transpose(0, 1, 2, 4, 3));
 
-    private static Value Norm(Value rows) => rows.Cast(TensorElementType.Float).Reduce("ReduceL2", [-1], keepDims: true);
+    private static Value Norm(Value rows) => rows.Reduce("ReduceL2", [-1], keepDims: true);
 
     private static Value[] Parts(Value rows, int count) =>
         rows.Builder.Ops("Split", [rows], count, new() { ["axis"] = -1, ["num_outputs"] = count });
 
-    // The support's window for each window, [N, W, S, 2 C].
-    private Value Aligned(Value support, Value index)
+    // The number of each window's window of the support among those of all elements, [N, W].
+    private Value FlatIndex(Value support, Value index)
     {
         var (zero, one) = (_builder.Constant(Tensor.Scalar(0L)), _builder.Constant(Tensor.Scalar(1L)));
         var elements = _builder.Op("Range", [zero, index.ShapeOf(0, 1).Squeeze(0), one]);
         var first = _builder.Op("Mod", [elements, support.ShapeOf(0, 1)]) * support.ShapeOf(1, 2);
-        var windows = support.Reshape(_builder.Concat(0, _builder.Int64(-1), support.ShapeOf(2)));
-        return windows.Gather(index + first.Unsqueeze(1));
+        return index + first.Unsqueeze(1);
     }
 }

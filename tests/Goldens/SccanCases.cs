@@ -70,8 +70,9 @@ internal sealed partial class SccanCases : IGoldenModel
         // Of maps the case has every so many channels, rows and columns.
         void Map(string name, Value map)
         {
+            var kept = expected["mid:" + name].Dims;
             for (var axis = 1; axis < 4; axis++)
-                map = Every((int)((map.Shape[axis].Value + expected["mid:" + name].Dims[axis] - 1) / expected["mid:" + name].Dims[axis]), map, axis);
+                map = Every((int)((map.Shape[axis].Value + kept[axis] - 1) / kept[axis]), map, axis);
             builder.Output("mid:" + name, map);
         }
     }

@@ -53,18 +53,30 @@ internal readonly unsafe struct AttentionTiles
     public static int PadRows(int rows) => (rows + 3) / 4 * 4;
 
     /// <summary>The rows of all keys, transposed and multiplied: [channels, Columns], with zeros behind the keys.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void PackPanels(float* rows, int stride, int channels, float factor, float* panels)
     {
-        for (var channel = 0; channel < channels; channel++)
-            new Span<float>(panels + ((long)channel * Columns) + _keys, Columns - _keys).Clear();
-        for (var key = 0; key < _keys; key++)
+        ClearPadding(channels, panels);
+        PackPanels(rows, stride, 0, _keys, channels, factor, panels);
+    }
+
+    /// <summary>The rows of some keys as the columns from <paramref name="first"/> on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void PackPanels(float* rows, int stride, int first, int count, int channels, float factor, float* panels)
+    {
+        for (var key = 0; key < count; key++)
         {
             var source = rows + ((long)key * stride);
-            var target = panels + key;
+            var target = panels + first + key;
             for (var channel = 0; channel < channels; channel++, target += Columns)
                 *target = source[channel] * factor;
         }
+    }
+
+    /// <summary>Zeros behind the keys.</summary>
+    public void ClearPadding(int channels, float* panels)
+    {
+        for (var channel = 0; channel < channels; channel++)
+            new Span<float>(panels + ((long)channel * Columns) + _keys, Columns - _keys).Clear();
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -72,6 +84,39 @@ internal readonly unsafe struct AttentionTiles
     {
         for (var row = 0; row < rows; row++, source += sourceStride, target += targetStride)
             new ReadOnlySpan<float>(source, channels).CopyTo(new Span<float>(target, channels));
+    }
+}
+
+/// <summary>The softmax of a row of scores.</summary>
+internal static unsafe class AttentionSoftmax<TVector, TSimd>
+    where TVector : unmanaged
+    where TSimd : ISimd<float, TVector>
+{
+    /// <param name="scores">Become probabilities, and zeros behind the keys.</param>
+    /// <param name="keys">The number of scores.</param>
+    /// <param name="columns">Scores with those that fill the last vector.</param>
+    /// <returns>The logarithm of the sum of their exponentials.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static float Apply(float* scores, int keys, int columns)
+    {
+        new Span<float>(scores + keys, columns - keys).Fill(float.NegativeInfinity);
+        var max = TSimd.Load(scores);
+        for (var column = TSimd.Width; column < columns; column += TSimd.Width)
+            max = TSimd.Max(max, TSimd.Load(scores + column));
+        var largest = TSimd.MaxElement(max);
+        var offset = TSimd.Broadcast(largest);
+        var total = default(TVector);
+        for (var column = 0; column < columns; column += TSimd.Width)
+        {
+            var exponential = TSimd.Exp(TSimd.Subtract(TSimd.Load(scores + column), offset));
+            TSimd.Store(exponential, scores + column);
+            total = TSimd.Add(total, exponential);
+        }
+        var sum = TSimd.Sum(total);
+        var factor = TSimd.Broadcast(1 / sum);
+        for (var column = 0; column < columns; column += TSimd.Width)
+            TSimd.Store(TSimd.Multiply(TSimd.Load(scores + column), factor), scores + column);
+        return largest + MathF.Log(sum);
     }
 }
 

@@ -111,27 +111,10 @@ internal sealed unsafe class MultiHeadAttentionKernel<TVector, TSimd>(KernelAttr
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Softmax(float* scores, int batch, int head, int query)
         {
-            var columns = Tiles.Columns;
             AttentionBias<TVector, TSimd>.Add(Inputs, batch, head, query, scores);
-            new Span<float>(scores + Inputs.Keys, columns - Inputs.Keys).Fill(float.NegativeInfinity);
-            var max = TSimd.Load(scores);
-            for (var column = TSimd.Width; column < columns; column += TSimd.Width)
-                max = TSimd.Max(max, TSimd.Load(scores + column));
-            var largest = TSimd.MaxElement(max);
-            var offset = TSimd.Broadcast(largest);
-            var total = default(TVector);
-            for (var column = 0; column < columns; column += TSimd.Width)
-            {
-                var exponential = TSimd.Exp(TSimd.Subtract(TSimd.Load(scores + column), offset));
-                TSimd.Store(exponential, scores + column);
-                total = TSimd.Add(total, exponential);
-            }
-            var sum = TSimd.Sum(total);
-            var factor = TSimd.Broadcast(1 / sum);
-            for (var column = 0; column < columns; column += TSimd.Width)
-                TSimd.Store(TSimd.Multiply(TSimd.Load(scores + column), factor), scores + column);
+            var logSumExp = AttentionSoftmax<TVector, TSimd>.Apply(scores, Inputs.Keys, Tiles.Columns);
             if (LogSumExp != null)
-                LogSumExp[((((long)batch * Inputs.Heads) + head) * Inputs.Queries) + query] = largest + MathF.Log(sum);
+                LogSumExp[((((long)batch * Inputs.Heads) + head) * Inputs.Queries) + query] = logSumExp;
         }
     }
 }

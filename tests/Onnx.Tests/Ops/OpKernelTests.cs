@@ -154,6 +154,20 @@ public class OpKernelTests
         ["BoxRelativeAttentionGrad of one head, query and row"] = inputs => BoxRelativeGrad(inputs, 1, 1, 1, 13, 24, 1, 1, 13),
         ["BoxRelativeAttentionGrad of a map that is all padding"] = inputs => BoxRelativeGrad(inputs, 2, 3, 3, 4, 10, 2, 0, 0, 3, 0),
         ["BoxRelativeAttentionGrad of a large map"] = inputs => BoxRelativeGrad(inputs, 1, 70, 24, 45, 64, 2, 20, 45),
+        ["SelfCalibratedCrossAttention"] = inputs => SelfCalibrated(inputs, 2, 3, 16, 2, 4, 16, 4, 8),
+        ["SelfCalibratedCrossAttention of windows of 64"] = inputs => SelfCalibrated(inputs, 1, 2, 64, 1, 3, 64, 2, 32),
+        ["SelfCalibratedCrossAttention of one support for all"] = inputs => SelfCalibrated(inputs, 3, 4, 9, 1, 2, 9, 2, 5),
+        ["SelfCalibratedCrossAttention of several queries to a support"] = inputs => SelfCalibrated(inputs, 4, 2, 25, 2, 3, 25, 1, 12),
+        ["SelfCalibratedCrossAttention of windows of different sizes"] = inputs => SelfCalibrated(inputs, 1, 5, 70, 1, 2, 33, 2, 40),
+        ["SelfCalibratedCrossAttention of single positions"] = inputs => SelfCalibrated(inputs, 2, 3, 1, 2, 2, 1, 1, 3),
+        ["SelfCalibratedCrossAttentionGrad"] = inputs => SelfCalibratedGrad(inputs, 2, 3, 16, 2, 4, 16, 4, 8),
+        ["SelfCalibratedCrossAttentionGrad of windows of 64"] = inputs => SelfCalibratedGrad(inputs, 1, 2, 64, 1, 3, 64, 2, 32),
+        ["SelfCalibratedCrossAttentionGrad of one support for all"] = inputs => SelfCalibratedGrad(inputs, 3, 4, 9, 1, 2, 9, 2, 5),
+        ["SelfCalibratedCrossAttentionGrad of several queries to a support"] = inputs =>
+            SelfCalibratedGrad(inputs, 4, 2, 25, 2, 3, 25, 1, 12),
+        ["SelfCalibratedCrossAttentionGrad of windows of different sizes"] = inputs =>
+            SelfCalibratedGrad(inputs, 1, 5, 70, 1, 2, 33, 2, 40),
+        ["SelfCalibratedCrossAttentionGrad of single positions"] = inputs => SelfCalibratedGrad(inputs, 2, 3, 1, 2, 2, 1, 1, 3),
         ["LinearAssignment"] = inputs => [LinearAssignment.Apply(inputs.Next(3, 11, 5), inputs.Builder.Int64(5, 0, 3))],
         ["LinearAssignment of as many queries as targets"] = inputs =>
             [LinearAssignment.Apply(inputs.Next(2, 9, 9), inputs.Builder.Int64(9, 9))],
@@ -376,6 +390,44 @@ public class OpKernelTests
         inputs.Next(batch, queries, height, heads).Cast(TensorElementType.Float),
         inputs.Builder.Constant(Tensor.Create<long>(extent, batch, 2)),
     ];
+
+    private static Value[] SelfCalibrated(
+        Inputs inputs, long batch, long windows, long length, long supportBatch, long supportWindows, long supportLength, int heads,
+        long width) =>
+        inputs.Builder.Ops(
+            nameof(SelfCalibratedCrossAttention),
+            SelfCalibratedInputs(
+                inputs, batch, windows, length, supportBatch, supportWindows, supportLength, heads * width, withZeros: length > 1), 2,
+            new() { ["num_heads"] = heads }, AttentionOp.Domain);
+
+    private static Value[] SelfCalibratedGrad(
+        Inputs inputs, long batch, long windows, long length, long supportBatch, long supportWindows, long supportLength, int heads,
+        long width)
+    {
+        var arguments = SelfCalibratedInputs(
+            inputs, batch, windows, length, supportBatch, supportWindows, supportLength, heads * width, withZeros: false);
+        var forward = inputs.Builder.Ops(
+            nameof(SelfCalibratedCrossAttention), arguments, 2, new() { ["num_heads"] = heads }, AttentionOp.Domain);
+        return inputs.Builder.Ops(
+            nameof(SelfCalibratedCrossAttentionGrad), [inputs.Next(batch, windows, length, heads * width), .. arguments, .. forward], 2,
+            new() { ["num_heads"] = heads }, AttentionOp.Domain);
+    }
+
+    // Some windows of the support are attended to by several windows, some by none. With zeros the first position of all is zero.
+    private static Value[] SelfCalibratedInputs(
+        Inputs inputs, long batch, long windows, long length, long supportBatch, long supportWindows, long supportLength, long channels,
+        bool withZeros)
+    {
+        var index = Enumerable.Range(0, (int)(batch * windows)).Select(i => i * i % supportWindows / 2 * 2 % supportWindows).ToArray();
+        return
+        [
+            Rows(inputs.Next(batch, windows, length, 3 * channels)),
+            Rows(inputs.Next(supportBatch, supportWindows, supportLength, 2 * channels)),
+            inputs.Builder.Constant(Tensor.Create<long>(index, batch, windows)),
+        ];
+
+        Value Rows(Value rows) => withZeros ? rows.Slice(2, 1, long.MaxValue).Pad(0, 0, 1, 0, 0, 0, 0, 0) : rows;
+    }
 
     private static Value[] BatchNorm(Inputs inputs, params long[] dims) =>
         inputs.Builder.Ops(

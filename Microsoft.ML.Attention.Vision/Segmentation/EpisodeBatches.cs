@@ -20,6 +20,12 @@ internal sealed class EpisodeBatch(int count, int shotCount, int size)
     /// <summary>What the queries' pixels are: 1 the object, 0 not, 255 does not count; <c>[N, S, S]</c>.</summary>
     public long[] Labels { get; } = new long[count * size * size];
 
+    /// <summary>
+    /// The classes of the queries' pixels: 0 the background, else the place among the classes that are drawn, from 1; 255 does not count;
+    /// <c>[N, S, S]</c>.
+    /// </summary>
+    public long[] Classes { get; } = new long[count * size * size];
+
     /// <summary>The number of labels that count.</summary>
     public int LabelCount => Labels.Length - Labels.AsSpan().Count(LabelMap.Ignored);
 }
@@ -38,6 +44,7 @@ internal sealed class EpisodeBatches(
     int batchSize, int count, int seed)
 {
     private readonly BatchesAhead<EpisodeBatch> _ahead = new(() => new(batchSize, shotCount, size));
+    private readonly byte[] _places = Places(episodes.Classes);
 
     /// <summary>Batches in an epoch.</summary>
     public int Count => count;
@@ -72,6 +79,7 @@ internal sealed class EpisodeBatches(
         {
             batch.Labels[(place * area) + i] =
                 labels[i] == LabelMap.Ignored ? LabelMap.Ignored : labels[i] == episode.Label ? 1 : 0;
+            batch.Classes[(place * area) + i] = _places[labels[i]];
         }
         for (var shot = 0; shot < shotCount; shot++)
         {
@@ -81,6 +89,17 @@ internal sealed class EpisodeBatches(
             foreach (ref var label in mask)
                 label = (byte)(label == episode.Label ? 1 : 0);
         }
+    }
+
+    // Labels of classes that are not drawn do not count.
+    private static byte[] Places(IReadOnlyList<byte> classes)
+    {
+        var places = new byte[byte.MaxValue + 1];
+        Array.Fill(places, LabelMap.Ignored);
+        places[0] = 0;
+        foreach (var (place, label) in classes.Index())
+            places[label] = (byte)(place + 1);
+        return places;
     }
 
     private void Write(int index, byte label, ref SampleRandom random, Span<float> values, Span<byte> labels)

@@ -69,6 +69,13 @@ public sealed partial class FewShotSegmentationTrainer
         /// </summary>
         public float CrossEntropyWeight { get; set; }
 
+        /// <summary>
+        /// The weight of a loss by which the backbone learns to tell the classes of the training apart, pixel by pixel, as not published: for
+        /// a backbone that starts from random weights, where the published ones know a thousand classes. What it needs besides is not part
+        /// of the model. 0 for none.
+        /// </summary>
+        public float AuxiliaryWeight { get; set; }
+
         /// <summary>The share of the training in which the learning rate rises from 0, in [0, 1).</summary>
         public float WarmUp { get; set; } = 0.05f;
 
@@ -135,6 +142,7 @@ public sealed partial class FewShotSegmentationTrainer
             [nameof(LearningRate)] = $"{LearningRate:R}",
             [nameof(AttentionLearningRateScale)] = $"{AttentionLearningRateScale:R}",
             [nameof(CrossEntropyWeight)] = $"{CrossEntropyWeight:R}",
+            [nameof(AuxiliaryWeight)] = $"{AuxiliaryWeight:R}",
             [nameof(WarmUp)] = $"{WarmUp:R}",
             [nameof(WeightDecay)] = $"{WeightDecay:R}",
             [nameof(MaxGradientNorm)] = $"{MaxGradientNorm:R}",
@@ -155,6 +163,8 @@ public sealed partial class FewShotSegmentationTrainer
             Check(LearningRate > 0, nameof(LearningRate), LearningRate, "positive");
             Check(AttentionLearningRateScale > 0, nameof(AttentionLearningRateScale), AttentionLearningRateScale, "positive");
             Check(CrossEntropyWeight >= 0, nameof(CrossEntropyWeight), CrossEntropyWeight, "0 or more");
+            Check(AuxiliaryWeight == 0 || (AuxiliaryWeight > 0 && !Architecture.IsBackboneFrozen), nameof(AuxiliaryWeight), AuxiliaryWeight,
+                "0, or positive for a backbone that is trained");
             Check(WarmUp is >= 0 and < 1, nameof(WarmUp), WarmUp, "in [0, 1)");
             Check(WeightDecay >= 0, nameof(WeightDecay), WeightDecay, "0 or more");
             Check(MaxGradientNorm is null or > 0, nameof(MaxGradientNorm), MaxGradientNorm, "positive, or null");

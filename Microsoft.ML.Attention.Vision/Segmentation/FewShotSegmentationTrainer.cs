@@ -26,7 +26,11 @@ namespace Microsoft.ML.Attention.Vision;
 public sealed partial class FewShotSegmentationTrainer
 {
     private const string LabelInput = "labels";
+    private const string ClassInput = "classes";
     private const string CorrectMetric = "correct";
+    private const string FeaturesOutput = "features";
+    private const string AuxiliaryOutput = "auxiliary";
+    private const string AuxiliaryPrefix = "auxiliary.";
 
     private readonly IHost _host;
     private readonly Options _options;
@@ -59,16 +63,33 @@ public sealed partial class FewShotSegmentationTrainer
         var batches = new EpisodeBatches(
             pictures, episodes, _options.Augmentation, config.ShotCount, config.ImageSize, batchSize, episodeCount / batchSize, seed);
 
-        var model = Sccan.Build(config, Weights(seed));
+        var model = StartingModel(episodes.Classes.Count + 1, seed);
         using var trainer = CreateTrainer(model, batchSize, seed, channel);
         var checkpoint = TrainingCheckpoint.In(_options.CheckpointFolder, () => Describe(model, seed, pictures));
         var progress = checkpoint?.Restore(trainer) ?? new();
         RunEpochs(trainer, batches, batchSize, progress, checkpoint, channel);
         var trained = trainer.Export(averaged: _options.WeightAveraging is not null).Graph.Initializers;
-        var weights = trained.Where(entry => Graph.IsWeight(entry.Key, entry.Value)).ToDictionary();
+        var weights = trained.Where(entry =>
+            Graph.IsWeight(entry.Key, entry.Value) && !entry.Key.StartsWith(AuxiliaryPrefix, StringComparison.Ordinal)).ToDictionary();
         return new(config, new Checkpoint(weights, "the trained model")) { Trace = progress.Trace };
 
         PictureColumn Column(string name) => new(input.Schema, name, _options.ImageFolder);
+    }
+
+    // With a head for the auxiliary loss, if there is one.
+    private OnnxModel StartingModel(int classCount, int seed)
+    {
+        var model = Sccan.BuildEpisodes(_options.Architecture, Weights(seed), withFeatures: _options.AuxiliaryWeight > 0);
+        if (_options.AuxiliaryWeight > 0)
+        {
+            var builder = new GraphBuilder(model.Graph);
+            var features = builder[FeaturesOutput];
+            long[] dims = [classCount, features.Shape[1].Value, 1, 1];
+            var weight = Initialization.FanIn(dims[1]).Draw(seed, AuxiliaryPrefix + "weight", dims);
+            var classes = features.Conv2d(builder.Initializer(AuxiliaryPrefix + "weight", weight), bias: null);
+            builder.Output(AuxiliaryOutput, Sccan.Resize(classes, LogitSize));
+        }
+        return model;
     }
 
     private WeightSource Weights(int seed)
@@ -86,18 +107,24 @@ public sealed partial class FewShotSegmentationTrainer
 
     private Trainer CreateTrainer(OnnxModel model, int batchSize, int seed, IChannel channel)
     {
-        var size = (long)(_options.Architecture.OutputSize ?? _options.Architecture.ImageSize);
         var graph = TrainingGraph.Build(
             model,
             new Dictionary<string, long> { ["N"] = batchSize },
             (builder, outputs) =>
             {
-                var labels = builder.Input(LabelInput, TensorElementType.Int64, [batchSize, size, size]);
+                var labels = builder.Input(LabelInput, TensorElementType.Int64, [batchSize, LogitSize, LogitSize]);
                 var logits = outputs["logits"];
                 var predicted = builder.Op("ArgMax", [logits], new() { ["axis"] = 1, ["keepdims"] = 0 });
                 builder.Output(CorrectMetric, builder.Op("Equal", [predicted, labels]).Cast(TensorElementType.Float).ReduceSum([0, 1, 2]));
                 var loss = Losses.Dice(logits, labels);
-                return _options.CrossEntropyWeight > 0 ? loss + (CrossEntropy(logits, labels) * _options.CrossEntropyWeight) : loss;
+                if (_options.CrossEntropyWeight > 0)
+                    loss += CrossEntropy(logits, labels) * _options.CrossEntropyWeight;
+                if (_options.AuxiliaryWeight > 0)
+                {
+                    var classes = builder.Input(ClassInput, TensorElementType.Int64, [batchSize, LogitSize, LogitSize]);
+                    loss += CrossEntropy(outputs[AuxiliaryOutput], classes) * _options.AuxiliaryWeight;
+                }
+                return loss;
             },
             new TrainingOptions
             {
@@ -116,17 +143,16 @@ public sealed partial class FewShotSegmentationTrainer
         return TrainingSession.Start(_host, graph, _options.Session, batchSize, seed, channel);
     }
 
-    // The mean over the pixels that count.
+    // Of logits [N, classes, H, W], the mean over the pixels that count.
     private static Value CrossEntropy(Value logits, Value labels)
     {
-        var builder = logits.Builder;
-        var isObject = Is(1);
-        var counts = 1 - Is(LabelMap.Ignored);
-        var margin = (logits.Slice(1, 1, 2) - logits.Slice(1, 0, 1)).Squeeze(1);
-        var losses = (margin.Apply("Softplus") - (isObject * margin)) * counts;
-        return losses.ReduceSum([0, 1, 2]) / (counts.ReduceSum([0, 1, 2]) + 1);
-
-        Value Is(long label) => builder.Op("Equal", [labels, builder.Constant(Tensor.Scalar(label))]).Cast(TensorElementType.Float);
+        var (builder, classCount) = (logits.Builder, logits.Shape[1].Value);
+        var (ignored, none) = (builder.Constant(Tensor.Scalar((long)LabelMap.Ignored)), builder.Constant(Tensor.Scalar(0L)));
+        var isIgnored = builder.Op("Equal", [labels.Reshape(-1, 1), ignored]);
+        var counts = 1 - isIgnored.Cast(TensorElementType.Float);
+        var logProbabilities = logits.Transpose(0, 2, 3, 1).Reshape(-1, classCount).LogSoftmax();
+        var picked = logProbabilities.GatherElements(isIgnored.Where(none, labels.Reshape(-1, 1)), 1);
+        return -(picked * counts).ReduceSum([0, 1]) / (counts.ReduceSum([0, 1]) + 1);
     }
 
     private void RunEpochs(
@@ -196,12 +222,16 @@ public sealed partial class FewShotSegmentationTrainer
             + $"or {nameof(Options.MaxGradientNorm)}, or raise {nameof(Options.WarmUp)}.");
     }
 
-    private static void Feed(Trainer trainer, EpisodeBatch batch)
+    private int LogitSize => _options.Architecture.OutputSize ?? _options.Architecture.ImageSize;
+
+    private void Feed(Trainer trainer, EpisodeBatch batch)
     {
         batch.Queries.CopyTo(trainer.Input<float>("x"));
         batch.Supports.CopyTo(trainer.Input<float>("support"));
         batch.Masks.CopyTo(trainer.Input<byte>("mask"));
         batch.Labels.CopyTo(trainer.Input<long>(LabelInput));
+        if (_options.AuxiliaryWeight > 0)
+            batch.Classes.CopyTo(trainer.Input<long>(ClassInput));
     }
 
     /// <summary>What must not change between a training and the one that resumes it.</summary>

@@ -11,7 +11,7 @@ namespace Microsoft.ML.Attention.Vision;
 internal sealed class SegmentedPicture(Picture image, Picture mask, long row)
 {
     /// <summary>The labels in it that are classes, with the number of pixels of each.</summary>
-    public IReadOnlyDictionary<byte, int> Areas { get; private init; } = new Dictionary<byte, int>();
+    public IReadOnlyDictionary<byte, int> Areas { get; init; } = new Dictionary<byte, int>();
 
     /// <exception cref="InvalidDataException">It is not decodable; the message names row, picture and reason.</exception>
     public void Decode(PixelBuffer pixels) => Decode(image, row, pixels);

@@ -129,7 +129,13 @@ public static class Sccan
     /// <param name="weights">Where the parameters come from.</param>
     /// <exception cref="ArgumentException">The hyper-parameters contradict each other.</exception>
     /// <exception cref="InvalidDataException">The weights do not fit the model; the message lists every difference.</exception>
-    public static OnnxModel Build(SccanConfig config, WeightSource weights)
+    public static OnnxModel Build(SccanConfig config, WeightSource weights) => BuildEpisodes(config, weights, withFeatures: false);
+
+    /// <summary>
+    /// What <see cref="Build"/> builds; with features it also has an output <c>features</c> [N, channels, H, W], the maps of the backbone's last three stages of the
+    /// query images side by side, for further losses.
+    /// </summary>
+    internal static OnnxModel BuildEpisodes(SccanConfig config, WeightSource weights, bool withFeatures)
     {
         config.Validate();
         var builder = new GraphBuilder("sccan");
@@ -139,7 +145,10 @@ public static class Sccan
         // One batch of all, so that batch normalisations in training see queries and supports alike.
         var features = Features(builder.Concat(1, image.Unsqueeze(1), supportImages), config, parameters);
         var support = Support(features.Slice(1, config.ShotCount + 1), mask, config, parameters);
-        builder.Output("logits", Predict(features.Slice(0, 1), support, config, parameters));
+        var query = features.Slice(0, 1);
+        builder.Output("logits", Predict(query, support, config, parameters));
+        if (withFeatures)
+            builder.Output("features", builder.Concat(1, query.Second, query.Third, query.Last));
         return Finish(builder, parameters);
     }
 
@@ -195,6 +204,26 @@ public static class Sccan
             return Predict(features, support, config, parameters).Unsqueeze(1);
         });
         builder.Output("logits", builder.Concat(1, [.. logits]));
+        return Finish(builder, parameters);
+    }
+
+    /// <summary>
+    /// Builds the backbone alone, to compare with what needs nothing else: input <c>x</c> [N, C, S, S], outputs <c>second</c>, <c>third</c>
+    /// and <c>last</c>, the maps of its last three stages.
+    /// </summary>
+    /// <param name="config">The hyper-parameters.</param>
+    /// <param name="weights">Where the parameters come from; those of the whole model will do.</param>
+    /// <inheritdoc cref="Build" path="/exception"/>
+    public static OnnxModel BuildBackbone(SccanConfig config, WeightSource weights)
+    {
+        config.Validate();
+        var builder = new GraphBuilder("sccan_backbone");
+        var parameters = NewParameters(
+            builder, weights.Without(name => !name.StartsWith("backbone.", StringComparison.Ordinal)), config);
+        var features = Features(Image(builder, config).Unsqueeze(1), config, parameters);
+        builder.Output("second", features.Second);
+        builder.Output("third", features.Third);
+        builder.Output("last", features.Last);
         return Finish(builder, parameters);
     }
 

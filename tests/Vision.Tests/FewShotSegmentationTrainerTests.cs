@@ -1,5 +1,7 @@
 using Microsoft.ML;
 using Microsoft.ML.Attention;
+using Microsoft.ML.Attention.Onnx;
+using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.Attention.Vision;
 using Microsoft.ML.Data;
@@ -90,6 +92,40 @@ public sealed class FewShotSegmentationTrainerTests : IDisposable
     }
 
     [Fact]
+    public void TheAuxiliaryLossTrainsTheBackboneAndLeavesNothingBehind()
+    {
+        var (plain, helped) = (Options(epochs: 1), Options(epochs: 1));
+        helped.AuxiliaryWeight = 1;
+
+        var (first, second) = (Weights(Fit(plain)), Weights(Fit(helped)));
+
+        Assert.Equal(first.Keys.Order(), second.Keys.Order());
+        const string Stem = "backbone.body.conv1.weight";
+        Assert.NotEqual(first[Stem].Data.ToArray(), second[Stem].Data.ToArray());
+
+        helped.Architecture = FewShotSegmentationTests.Tiny with { IsBackboneFrozen = true };
+        Assert.Contains("AuxiliaryWeight is 1", Assert.Throws<ArgumentException>(() => Fit(helped)).Message);
+    }
+
+    [Fact]
+    public void AFrozenBackboneKeepsItsPretrainedWeights()
+    {
+        const string Prefix = "backbone.body.";
+        var backbone = Sccan.BuildBackbone(FewShotSegmentationTests.Tiny, new RandomWeights(9)).Graph.Initializers
+            .Where(entry => entry.Key.StartsWith(Prefix, StringComparison.Ordinal))
+            .ToDictionary(entry => entry.Key[Prefix.Length..], entry => entry.Value);
+        var file = Path.Combine(_folder, "backbone.safetensors");
+        SafetensorsFile.Write(file, backbone);
+        var options = Options(epochs: 1);
+        options.Architecture = FewShotSegmentationTests.Tiny with { IsBackboneFrozen = true };
+        options.PretrainedWeights = file;
+
+        var trained = Weights(Fit(options));
+
+        Assert.All(backbone, entry => Assert.Equal(entry.Value.Data.ToArray(), trained[Prefix + entry.Key].Data.ToArray()));
+    }
+
+    [Fact]
     public void PicturesWithOtherClassesAreLeftOutAndTooFewAreAnError()
     {
         var options = Options(epochs: 1);
@@ -126,6 +162,13 @@ public sealed class FewShotSegmentationTrainerTests : IDisposable
 
     private IDataView Rows((MLImage Image, MLImage Mask)[] pictures) => _ml.Data.LoadFromEnumerable(
         pictures.Select(picture => new FewShotSegmentationTests.Row { Image = picture.Image, Mask = picture.Mask }));
+
+    private Dictionary<string, Tensor> Weights(FewShotSegmentationModel model)
+    {
+        Saved(model);
+        using var file = SafetensorsFile.Open(Path.Combine(_folder, "model.safetensors"));
+        return file.ReadAll();
+    }
 
     private byte[] Saved(FewShotSegmentationModel model)
     {

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.Compression;
 
-namespace FashionMnist;
+namespace Samples.Data;
 
 /// <summary>Reads the format of MNIST: gzip, a magic number with type and rank, the sizes, then bytes.</summary>
 internal static class IdxFile

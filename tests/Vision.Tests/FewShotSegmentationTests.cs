@@ -1,5 +1,6 @@
 using Microsoft.ML;
 using Microsoft.ML.Attention;
+using Microsoft.ML.Attention.Onnx;
 using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.Attention.Vision;
@@ -17,8 +18,7 @@ public sealed class FewShotSegmentationTests : IDisposable
         Stride = 4, IsBackboneFrozen = false, ImageSize = 40, FeatureSize = 8, Width = 16, BlockCount = 2, HeadCount = 2, WindowSize = 4,
     };
 
-    // The masks of these weights are neither empty nor full.
-    private const int Seed = 23;
+    private static readonly WeightSource Weights = BalancedWeights();
 
     private readonly string _folder = Directory.CreateTempSubdirectory().FullName;
     private readonly MLContext _ml = new(seed: 1);
@@ -191,7 +191,7 @@ public sealed class FewShotSegmentationTests : IDisposable
         return levels;
     }
 
-    private static FewShotSegmentationModel Model { get; } = new(Tiny, new RandomWeights(Seed));
+    private static FewShotSegmentationModel Model { get; } = new(Tiny, Weights);
 
     private static SupportSet Support(params int[] labels)
     {
@@ -221,8 +221,28 @@ public sealed class FewShotSegmentationTests : IDisposable
 
     private static int[][] Runs(IDataView scored) => [.. scored.GetColumn<int[]>("PredictedRuns")];
 
+    // Random weights, of which masks cover about half a picture.
+    private static WeightSource BalancedWeights()
+    {
+        const string Bias = "cls_meta.3.bias";
+        var random = new RandomWeights(seed: 5);
+        var zero = new Checkpoint(new Dictionary<string, Tensor> { [Bias] = Tensor.Create<float>([0, 0], 2) });
+        var logits = Logits(random.Replace(name => name == Bias, zero), Pictures(1)[0], Pictures(1, firstSeed: 50));
+        var margins = Enumerable.Range(0, logits.Length / 2).Select(i => logits[i + (logits.Length / 2)] - logits[i]).Order().ToArray();
+        var bias = new Checkpoint(
+            new Dictionary<string, Tensor> { [Bias] = Tensor.Create<float>([margins[margins.Length / 2], 0], 2) });
+        return random.Replace(name => name == Bias, bias);
+    }
+
     // The labels that the model of whole episodes gives.
-    private byte[] Episode(Row query, Row[] shots)
+    private static byte[] Episode(Row query, Row[] shots)
+    {
+        var labels = new byte[DrawnObjects.Width * DrawnObjects.Height];
+        LogitMaps.Label(Logits(Weights, query, shots), Tiny.ImageSize, DrawnObjects.Width, DrawnObjects.Height, labels);
+        return labels;
+    }
+
+    private static float[] Logits(WeightSource weights, Row query, Row[] shots)
     {
         var preprocessing = new SegmentationPreprocessing(Tiny.ImageSize);
         var size = Tiny.ImageSize;
@@ -238,16 +258,14 @@ public sealed class FewShotSegmentationTests : IDisposable
             MLImagePixels.Copy(DrawnObjects.Only(shots[i].Mask, 1), pixels);
             preprocessing.Write(LabelMap.FromMask(pixels.View), mask.AsSpan(i * size * size, size * size));
         }
-        var model = Sccan.Build(Tiny with { ShotCount = shots.Length }, new RandomWeights(Seed));
+        var model = Sccan.Build(Tiny with { ShotCount = shots.Length }, weights);
         using var session = new InferenceSession(model.ToBytes());
         using var options = new RunOptions();
         using var first = OrtValue.CreateTensorValueFromMemory(x, [1, 3, size, size]);
         using var second = OrtValue.CreateTensorValueFromMemory(support, [1, shots.Length, 3, size, size]);
         using var third = OrtValue.CreateTensorValueFromMemory(mask, [1, shots.Length, size, size]);
         using var results = session.Run(options, ["x", "support", "mask"], [first, second, third], ["logits"]);
-        var labels = new byte[DrawnObjects.Width * DrawnObjects.Height];
-        LogitMaps.Label(results[0].GetTensorDataAsSpan<float>(), size, DrawnObjects.Width, DrawnObjects.Height, labels);
-        return labels;
+        return results[0].GetTensorDataAsSpan<float>().ToArray();
     }
 
     internal sealed class Row

@@ -89,6 +89,7 @@ public sealed record SccanConfig
 /// <para>Source: Xu et al., "Self-Calibrated Cross Attention Network for Few-Shot Segmentation", ICCV 2023 (arXiv 2308.09294), repository
 /// Sam1224/SCCAN.</para>
 /// </summary>
+// What turns on small differences, the prior and the alignment of windows, is cast to float32: in a float32 model these casts do nothing.
 public static class Sccan
 {
     private const float AreaEpsilon = 0.0005f;
@@ -252,7 +253,7 @@ public static class Sccan
         var masks = Resize(objects, size).Reshape(-1, 1, size, size);
         var reduced = Reduce(features, config, parameters["down_supp.0"]);
         var prototype = MeanOfShots(Prototype(reduced, masks));
-        var (meanMask, meanFeatures) = (MeanOfShots(masks), MeanOfShots(reduced * masks));
+        var (meanMask, meanFeatures) = (MeanOfShots(masks), MeanOfShots(reduced * CastLike(masks, reduced)));
         var tokens = Merge(meanFeatures, prototype, meanMask, config, parameters["init_merge_supp.0"]).ToChannelsLast();
         return new(
             Keys(Resize(features.Last, size)).Reshape(-1, shots, config.Backbone.Widths[3] * config.Backbone.Expansion, size * size),
@@ -277,12 +278,12 @@ public static class Sccan
 
     /// <summary>The mean of a map's features [N, C, H, W] where the mask [N, 1, H, W] is: [N, C, 1, 1].</summary>
     internal static Value Prototype(Value features, Value mask) =>
-        (features * mask).ReduceSum([2, 3], keepDims: true) / (mask.ReduceSum([2, 3], keepDims: true) + AreaEpsilon);
+        (Single(features) * mask).ReduceSum([2, 3], keepDims: true) / (mask.ReduceSum([2, 3], keepDims: true) + AreaEpsilon);
 
-    /// <summary>The features of each position of [N, C, H, W] divided by their norm, [N, C, H W].</summary>
+    /// <summary>The features of each position of [N, C, H, W] divided by their norm, [N, C, H W] in float32.</summary>
     internal static Value Keys(Value map)
     {
-        var positions = map.Reshape(0, 0, -1);
+        var positions = Single(map).Reshape(0, 0, -1);
         return positions / (positions.Reduce("ReduceL2", [1], keepDims: true) + Epsilon);
     }
 
@@ -301,7 +302,7 @@ public static class Sccan
         // The weights are almost the same everywhere: without the mean of the mask the small differences keep their digits.
         var deviations = masks - masks.ReduceMean([2], keepDims: true);
         // [N, K, H W, 1]
-        var means = Keys(map).Transpose(0, 2, 1).Unsqueeze(1).MatMul(keys).Softmax().MatMul(deviations);
+        var means = Keys(map).Unsqueeze(1).Transpose(0, 1, 3, 2).MatMul(keys).Softmax().MatMul(deviations);
         var (least, most) = (means.Reduce("ReduceMin", [2], keepDims: true), means.ReduceMax([2], keepDims: true));
         var stretched = (means - least) / (most - least + Epsilon);
         return Resize(stretched.Reshape(0, masks.Shape[1].Value, rows, columns), size).ReduceMean([1], keepDims: true);
@@ -344,7 +345,7 @@ public static class Sccan
     {
         using var scope = parameters.Scope();
         var tokens = grid.Cut(map.LayerNorm(parameters["norm1"], LayerNormEpsilon));
-        var index = Align(tokens.ReduceMean([2]), support);
+        var index = Align(tokens, support);
         var attention = parameters["attn_q"];
         var attended = SelfCalibratedCrossAttention
             .Apply(QueryKeyValue(tokens, config, attention), support.KeyValue, index, config.HeadCount)
@@ -379,17 +380,18 @@ public static class Sccan
     }
 
     /// <summary>The means of windows [M, U, P, C] where their masks [M, U, P, 1], which add up to the area, are: [M, U, C].</summary>
-    internal static Value WindowMeans(Value tokens, Value masks, Value area) => (tokens * masks).ReduceSum([2]) / (area + AreaEpsilon);
+    internal static Value WindowMeans(Value tokens, Value masks, Value area) =>
+        (Single(tokens) * masks).ReduceSum([2]) / (area + AreaEpsilon);
 
     /// <summary>
     /// The most similar window of the support to each of the query, [N, W] int64: windows without an object are like none, the first of
     /// equals is taken.
     /// </summary>
-    /// <param name="means">Of the query's windows, [N, W, C].</param>
+    /// <param name="tokens">The query's windows, [N, W, P, C].</param>
     /// <param name="support">Those of the support.</param>
-    internal static Value Align(Value means, SccanWindows support)
+    internal static Value Align(Value tokens, SccanWindows support)
     {
-        var builder = means.Builder;
+        var (builder, means) = (tokens.Builder, Single(tokens).ReduceMean([2]));
         var norms = Norm(support.Means).MatMul(Norm(means).Transpose(0, 2, 1));
         var cosines = support.Means.MatMul(means.Transpose(0, 2, 1)) / (norms + Epsilon);
         var hasObject = builder.Op("Greater", [support.Area, builder.Scalar(0, support.Area)]);
@@ -447,7 +449,7 @@ public static class Sccan
 
     // [N, width, size, size] with the prototype [M, width, 1, 1] and a mask of one channel.
     private static Value Merge(Value features, Value prototype, Value mask, SccanConfig config, Parameters parameters) =>
-        features.Builder.Concat(1, features, prototype.Expand(features.ShapeOf()), mask)
+        features.Builder.Concat(1, features, CastLike(prototype, features).Expand(features.ShapeOf()), CastLike(mask, features))
             .Conv2d(parameters, config.Width, kernel: 1, bias: false);
 
     private static Value QueryKeyValue(Value tokens, SccanConfig config, Parameters attention) => tokens.JoinedLinear(
@@ -472,6 +474,10 @@ public static class Sccan
             ["coordinate_transformation_mode"] = "align_corners",
         });
     }
+
+    private static Value Single(Value value) => value.Cast(TensorElementType.Float);
+
+    private static Value CastLike(Value value, Value like) => value.Builder.Op("CastLike", [value, like]);
 
     // Channels are dropped like the branches of examples.
     private static Value DropChannels(Value map, float probability) => probability == 0

@@ -43,6 +43,9 @@ for what in "${@:-all}"; do
         "$home/app/Benchmarks" inference --device cuda --precision $precision --python "$python" || failed=1
       done
       "$home/app/Benchmarks" detection --device cuda --python "$python" || failed=1
+      for precision in fp32 tf32 fp16; do
+        "$home/app/Benchmarks" segmentation --device cuda --precision $precision --python "$python" || failed=1
+      done
       "$home/app/Benchmarks" ops --device cuda || failed=1 ;;
   esac
 done

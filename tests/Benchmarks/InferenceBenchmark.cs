@@ -5,8 +5,6 @@ using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.OnnxRuntime;
-using Microsoft.ML.OnnxRuntime.Tensors;
-using Tensor = Microsoft.ML.Attention.Onnx.Tensor;
 
 namespace Benchmarks;
 
@@ -28,7 +26,7 @@ internal static class InferenceBenchmark
         var model = Ugdc.Build(config, new RandomWeights(1));
         if (args.Contains("--depthwise"))
             model = WithDepthwiseKernels(model, batch);
-        var bytes = (precision == "fp16" ? InHalf(model) : model).ToBytes();
+        var bytes = (precision == "fp16" ? HalfModel.Of(model) : model).ToBytes();
         long[] size = [batch, 3, config.Height, config.Width];
         var provider = Option(args, "--provider", "").Split(',', StringSplitOptions.RemoveEmptyEntries).Select(pair => pair.Split('='))
             .Prepend(["use_tf32", precision == "fp32" ? "0" : "1"]).Prepend(["device_id", "0"]).ToDictionary(pair => pair[0], pair => pair[1]);
@@ -88,28 +86,6 @@ internal static class InferenceBenchmark
         GraphSimplifier.FixSizes(model.Graph, new Dictionary<string, long> { ["N"] = batch }, model.Functions);
         DepthwiseConv.Replace(model.Graph);
         return new GraphBuilder(model.Graph).ToModel();
-    }
-
-    // Everything between input and output in float16; both stay float32.
-    private static OnnxModel InHalf(OnnxModel model)
-    {
-        var graph = model.Graph;
-        foreach (var (name, tensor) in graph.Initializers.Where(pair => pair.Value.Type == TensorElementType.Float).ToArray())
-            graph.Initializers[name] = Tensor.Create<Half>(Array.ConvertAll(tensor.AsSpan<float>().ToArray(), value => (Half)value), [.. tensor.Dims]);
-        foreach (var (name, info) in graph.Values.Where(pair => pair.Value.Type == TensorElementType.Float && pair.Key is not ("x" or "y")).ToArray())
-            graph.Values[name] = info with { Type = TensorElementType.Float16 };
-        foreach (var inputs in graph.Nodes.Select(node => node.Inputs))
-        {
-            for (var i = 0; i < inputs.Count; i++)
-                inputs[i] = inputs[i] == "x" ? "x.half" : inputs[i];
-        }
-        graph.Nodes.Insert(0, Cast("x", "x.half", TensorElementType.Float16));
-        var last = graph.Nodes.FindIndex(node => node.Outputs[0] == "y");
-        graph.Nodes[last] = Cast(graph.Nodes[last].Inputs[0], "y", TensorElementType.Float);
-        return model;
-
-        static Node Cast(string from, string to, TensorElementType type) =>
-            new() { OpType = "Cast", Name = to, Inputs = [from], Outputs = [to], Attributes = new() { ["to"] = (long)type } };
     }
 
     private static string Option(string[] args, string name, string value) => Array.IndexOf(args, name) is var at and >= 0 ? args[at + 1] : value;

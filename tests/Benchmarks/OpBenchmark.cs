@@ -155,24 +155,31 @@ internal static class OpBenchmark
         return times[runs / 2];
     }
 
-    // Filled by a graph of their own, so that they lie where the kernels run.
     public static IDisposableReadOnlyCollection<OrtValue> RandomOnDevice(List<(string Name, long[] Dims)> names, bool cuda)
     {
         var builder = new GraphBuilder();
         foreach (var (name, dims) in names)
+            builder.Output(name, Random(builder, dims));
+        return OnDevice(builder.ToModel(), cuda);
+    }
+
+    /// <summary>Uniform in [-1, 1).</summary>
+    public static Value Random(GraphBuilder builder, long[] dims) =>
+        builder.Op("RandomUniformLike", [builder.Op("ConstantOfShape", [builder.Int64(dims)])], new()
         {
-            builder.Output(name, builder.Op("RandomUniformLike", [builder.Op("ConstantOfShape", [builder.Int64(dims)])], new()
-            {
-                ["low"] = -1f, ["high"] = 1f, ["seed"] = 1f,
-            }));
-        }
+            ["low"] = -1f, ["high"] = 1f, ["seed"] = 1f,
+        });
+
+    /// <summary>What a graph without inputs computes, where the kernels run.</summary>
+    public static IDisposableReadOnlyCollection<OrtValue> OnDevice(OnnxModel model, bool cuda)
+    {
         using var options = Options(cuda, withKernels: false);
         options.GraphOptimizationLevel = GraphOptimizationLevel.ORT_DISABLE_ALL;
-        using var session = new InferenceSession(builder.ToModel().ToBytes(), options);
+        using var session = new InferenceSession(model.ToBytes(), options);
         using var binding = session.CreateIoBinding();
         using var memory = Memory(cuda);
         using var runOptions = new RunOptions();
-        foreach (var (name, _) in names)
+        foreach (var name in session.OutputNames)
             binding.BindOutputToDevice(name, memory);
         session.RunWithBinding(runOptions, binding);
         binding.SynchronizeBoundOutputs();

@@ -12,6 +12,8 @@ switch (args)
         return PictureBenchmark.Run(rest);
     case ["detection", .. var rest]:
         return DetectionBenchmark.Run(rest);
+    case ["segmentation", .. var rest]:
+        return SegmentationBenchmark.Run(rest);
     case ["training", .. var rest]:
         return TrainingBenchmark.Run(rest);
     case ["inference", .. var rest]:
@@ -27,6 +29,9 @@ switch (args)
                        [--precision fp32|tf32|fp16] [--provider KEY=VALUE,...] [--python PROGRAM]   UGDC, beside PyTorch where --python has it
                    Benchmarks detection [--device cpu|cuda] [--model NAME] [--height H] [--width W] [--steps N]
                        [--precision fp32|tf32] [--python PROGRAM] [--profile]   a detector on one picture, beside PyTorch
+                   Benchmarks segmentation [--device cpu|cuda] [--model NAME] [--shots K] [--size S] [--batch N] [--runs N]
+                       [--precision fp32|tf32|fp16] [--provider KEY=VALUE,...] [--python PROGRAM] [--profile]
+                                                                  few-shot segmentation with its support and with one computed before
                    Benchmarks training [--device cpu|cuda] [--model NAME] [--size S] [--batch N] [--steps N]
                        [--precision fp32|tf32|amp] [--python PROGRAM] [--profile]   a training step, beside PyTorch where --python has it
             """);

@@ -95,7 +95,7 @@ internal sealed partial class SccanCases : IGoldenModel
         var ones = builder.Constant(Tensor.Scalar(1f)).Expand(support.Slice(3, 0, 1).ShapeOf());
         var mask = hasMask ? Input(builder, golden, "s_mask").ToChannelsLast() : ones;
         var (tokens, area) = (grid.Cut(support), grid.Cut(mask).ReduceSum([2]));
-        var index = Sccan.Align(grid.Cut(query).ReduceMean([2]), new(tokens, Sccan.WindowMeans(tokens, grid.Cut(mask), area), area));
+        var index = Sccan.Align(grid.Cut(query), new(tokens, Sccan.WindowMeans(tokens, grid.Cut(mask), area), area));
         builder.Output("index", index);
         var aligned = builder.Op("GatherND", [tokens, index.Unsqueeze(2)], new() { ["batch_dims"] = 1 });
         builder.Output("aligned", Every(3, grid.Join(aligned).ToChannelsFirst(), 1));

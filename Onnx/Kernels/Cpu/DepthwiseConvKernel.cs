@@ -9,15 +9,12 @@ internal sealed unsafe class DepthwiseConvKernel<TVector, TSimd>(KernelAttribute
     where TVector : unmanaged
     where TSimd : ISimd<float, TVector>
 {
-    private readonly long[] _kernel = attributes.Ints("kernel_shape");
-    private readonly long[] _strides = attributes.Ints("strides");
-    private readonly long[] _dilations = attributes.Ints("dilations");
-    private readonly long[] _pads = attributes.Ints("pads");
+    private readonly ConvolutionWindow _window = new(attributes);
 
     public void Compute(KernelContext context)
     {
         var x = context.Input(0).Expect("[N, C, H, W]", -1, -1, -1, -1);
-        var weight = context.Input(1).Expect("[C, 1, kH, kW]", x.Shape.Dims[1], 1, _kernel[0], _kernel[1]);
+        var weight = context.Input(1).Expect("[C, 1, kH, kW]", x.Shape.Dims[1], 1, _window.KernelHeight, _window.KernelWidth);
         var bias = context.Input(2);
         var work = new Work
         {
@@ -27,21 +24,13 @@ internal sealed unsafe class DepthwiseConvKernel<TVector, TSimd>(KernelAttribute
             Channels = x.Shape[1],
             Height = x.Shape[2],
             Width = x.Shape[3],
-            PaddedHeight = x.Shape[2] + (int)(_pads[0] + _pads[2]),
-            Pitch = x.Shape[3] + (int)(_pads[1] + _pads[3]),
-            Top = (int)_pads[0],
-            Left = (int)_pads[1],
-            KernelHeight = (int)_kernel[0],
-            KernelWidth = (int)_kernel[1],
-            StrideY = (int)_strides[0],
-            StrideX = (int)_strides[1],
-            DilationY = (int)_dilations[0],
-            DilationX = (int)_dilations[1],
+            Window = _window,
         };
-        work.Rows = work.PaddedHeight - ((work.KernelHeight - 1) * work.DilationY);
-        work.Columns = work.Pitch - ((work.KernelWidth - 1) * work.DilationX);
         if (work.Rows < 1 || work.Columns < 1)
-            throw new KernelException($"a kernel of {_kernel[0]} x {_kernel[1]} does not fit into the padded input {x.Shape}");
+        {
+            throw new KernelException(
+                $"a kernel of {_window.KernelHeight} x {_window.KernelWidth} does not fit into the padded input {x.Shape}");
+        }
         work.Y = context.Output<float>(0, x.Shape.Dims[0], work.Channels, work.OutputHeight, work.OutputWidth);
         context.ParallelFor(work, x.Shape[0] * work.Channels);
     }
@@ -61,26 +50,20 @@ internal sealed unsafe class DepthwiseConvKernel<TVector, TSimd>(KernelAttribute
         public int Channels;
         public int Height;
         public int Width;
-        public int PaddedHeight;
+        public ConvolutionWindow Window;
+
+        public readonly int Rows => Window.Rows(Height);
+
+        public readonly int Columns => Window.Columns(Width);
+
+        public readonly int OutputHeight => Window.OutputHeight(Height);
+
+        public readonly int OutputWidth => Window.OutputWidth(Width);
+
+        private readonly int PaddedHeight => Height + Window.PadTop + Window.PadBottom;
 
         /// <summary>The width with padding.</summary>
-        public int Pitch;
-        public int Top;
-        public int Left;
-        public int KernelHeight;
-        public int KernelWidth;
-        public int StrideY;
-        public int StrideX;
-        public int DilationY;
-        public int DilationX;
-
-        /// <summary>The number of places along each axis if all are computed, whatever the strides.</summary>
-        public int Rows;
-        public int Columns;
-
-        public readonly int OutputHeight => ((Rows - 1) / StrideY) + 1;
-
-        public readonly int OutputWidth => ((Columns - 1) / StrideX) + 1;
+        private readonly int Pitch => Width + Window.PadLeft + Window.PadRight;
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int index)
@@ -94,8 +77,9 @@ internal sealed unsafe class DepthwiseConvKernel<TVector, TSimd>(KernelAttribute
             var sums = plane + planeSize;
             new Span<float>(plane, planeSize).Clear();
             var source = X + ((long)index * Height * Width);
+            var inside = plane + (Window.PadTop * Pitch) + Window.PadLeft;
             for (var row = 0; row < Height; row++)
-                new ReadOnlySpan<float>(source + (row * Width), Width).CopyTo(new Span<float>(plane + ((row + Top) * Pitch) + Left, Width));
+                new ReadOnlySpan<float>(source + (row * Width), Width).CopyTo(new Span<float>(inside + (row * Pitch), Width));
 
             var channel = index % Channels;
             for (var i = 0; i < rounded; i += block)
@@ -104,14 +88,14 @@ internal sealed unsafe class DepthwiseConvKernel<TVector, TSimd>(KernelAttribute
             var target = Y + ((long)index * OutputHeight * OutputWidth);
             for (var row = 0; row < OutputHeight; row++, target += OutputWidth)
             {
-                var from = sums + (row * StrideY * Pitch);
-                if (StrideX == 1)
+                var from = sums + (row * Window.StrideY * Pitch);
+                if (Window.StrideX == 1)
                 {
                     new ReadOnlySpan<float>(from, OutputWidth).CopyTo(new Span<float>(target, OutputWidth));
                     continue;
                 }
                 for (var column = 0; column < OutputWidth; column++)
-                    target[column] = from[column * StrideX];
+                    target[column] = from[column * Window.StrideX];
             }
         }
 
@@ -120,11 +104,11 @@ internal sealed unsafe class DepthwiseConvKernel<TVector, TSimd>(KernelAttribute
         {
             var a = Bias == null ? default : TSimd.Broadcast(Bias[channel]);
             var (b, c, d) = (a, a, a);
-            var weight = Weight + (channel * KernelHeight * KernelWidth);
-            for (var row = 0; row < KernelHeight; row++)
+            var weight = Weight + (channel * Window.KernelHeight * Window.KernelWidth);
+            for (var row = 0; row < Window.KernelHeight; row++)
             {
-                var start = x + (row * DilationY * Pitch);
-                for (var column = 0; column < KernelWidth; column++, weight++, start += DilationX)
+                var start = x + (row * Window.DilationY * Pitch);
+                for (var column = 0; column < Window.KernelWidth; column++, weight++, start += Window.DilationX)
                 {
                     var factor = TSimd.Broadcast(*weight);
                     a = TSimd.MultiplyAdd(factor, TSimd.Load(start), a);

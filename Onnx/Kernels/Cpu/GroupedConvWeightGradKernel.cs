@@ -10,10 +10,7 @@ internal sealed unsafe class GroupedConvWeightGradKernel<TVector, TSimd>(KernelA
     where TVector : unmanaged
     where TSimd : ISimd<float, TVector>
 {
-    private readonly long[] _kernel = attributes.Ints("kernel_shape");
-    private readonly long[] _strides = attributes.Ints("strides");
-    private readonly long[] _dilations = attributes.Ints("dilations");
-    private readonly long[] _pads = attributes.Ints("pads");
+    private readonly ConvolutionWindow _window = new(attributes);
     private readonly int _group = attributes.PositiveInt("group");
 
     public void Compute(KernelContext context)
@@ -31,18 +28,11 @@ internal sealed unsafe class GroupedConvWeightGradKernel<TVector, TSimd>(KernelA
             Channels = x.Shape[1],
             Height = x.Shape[2],
             Width = x.Shape[3],
-            KernelHeight = (int)_kernel[0],
-            KernelWidth = (int)_kernel[1],
-            StrideY = (int)_strides[0],
-            StrideX = (int)_strides[1],
-            DilationY = (int)_dilations[0],
-            DilationX = (int)_dilations[1],
-            Top = (int)_pads[0],
-            Left = (int)_pads[1],
+            Window = _window,
             PerGroup = x.Shape[1] / _group,
             OutputsPerGroup = g.Shape[1] / _group,
         };
-        work.WeightGrad = context.Output<float>(0, work.Outputs, work.PerGroup, work.KernelHeight, work.KernelWidth);
+        work.WeightGrad = context.Output<float>(0, work.Outputs, work.PerGroup, _window.KernelHeight, _window.KernelWidth);
         context.ParallelFor(work, work.Outputs * work.PerGroup);
     }
 
@@ -62,32 +52,26 @@ internal sealed unsafe class GroupedConvWeightGradKernel<TVector, TSimd>(KernelA
         public int Channels;
         public int Height;
         public int Width;
-        public int KernelHeight;
-        public int KernelWidth;
-        public int StrideY;
-        public int StrideX;
-        public int DilationY;
-        public int DilationX;
-        public int Top;
-        public int Left;
+        public ConvolutionWindow Window;
         public int PerGroup;
         public int OutputsPerGroup;
 
-        // The places of the gradient are StrideY rows and StrideX columns apart in the padded plane.
-        private readonly int SpreadHeight => ((OutputHeight - 1) * StrideY) + 1;
+        // The places of the gradient are a stride apart in the padded plane.
+        private readonly int SpreadHeight => ((OutputHeight - 1) * Window.StrideY) + 1;
 
-        private readonly int SpreadWidth => ((OutputWidth - 1) * StrideX) + 1;
+        private readonly int SpreadWidth => ((OutputWidth - 1) * Window.StrideX) + 1;
 
-        private readonly int PaddedHeight => Math.Max(Height + Top, SpreadHeight + ((KernelHeight - 1) * DilationY));
+        private readonly int PaddedHeight =>
+            Math.Max(Height + Window.PadTop, SpreadHeight + ((Window.KernelHeight - 1) * Window.DilationY));
 
-        private readonly int Pitch => Math.Max(Width + Left, SpreadWidth + ((KernelWidth - 1) * DilationX));
+        private readonly int Pitch => Math.Max(Width + Window.PadLeft, SpreadWidth + ((Window.KernelWidth - 1) * Window.DilationX));
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         public readonly void Run(int index)
         {
             var (output, inGroup) = (index / PerGroup, index % PerGroup);
             var channel = (output / OutputsPerGroup * PerGroup) + inGroup;
-            var (pitch, taps) = (Pitch, KernelHeight * KernelWidth);
+            var (pitch, taps) = (Pitch, Window.KernelHeight * Window.KernelWidth);
             var length = ((SpreadHeight - 1) * pitch) + SpreadWidth;
             var rounded = (length + TSimd.Width - 1) / TSimd.Width * TSimd.Width;
             // Reading a vector too far meets zeros of the gradient; the plane must be memory there, too.
@@ -98,17 +82,18 @@ internal sealed unsafe class GroupedConvWeightGradKernel<TVector, TSimd>(KernelA
             new Span<float>(plane, planeSize + rounded + taps).Clear();
             for (var image = 0; image < Batch; image++)
             {
-                Copy(X + ((((long)image * Channels) + channel) * Height * Width), Height, Width, plane + (Top * pitch) + Left, pitch, 1);
+                var inputs = X + ((((long)image * Channels) + channel) * Height * Width);
+                Copy(inputs, Height, Width, plane + (Window.PadTop * pitch) + Window.PadLeft, pitch, 1);
                 var outputs = OutputGrad + ((((long)image * Outputs) + output) * OutputHeight * OutputWidth);
-                Copy(outputs, OutputHeight, OutputWidth, gradient, StrideY * pitch, StrideX);
-                for (var row = 0; row < KernelHeight; row++)
+                Copy(outputs, OutputHeight, OutputWidth, gradient, Window.StrideY * pitch, Window.StrideX);
+                for (var row = 0; row < Window.KernelHeight; row++)
                 {
-                    var start = plane + (row * DilationY * pitch);
+                    var start = plane + (row * Window.DilationY * pitch);
                     var column = 0;
-                    for (; column + 3 <= KernelWidth; column += 3)
-                        AddProducts(gradient, start + (column * DilationX), rounded, sums + (row * KernelWidth) + column);
-                    for (; column < KernelWidth; column++)
-                        sums[(row * KernelWidth) + column] += Product(gradient, start + (column * DilationX), rounded);
+                    for (; column + 3 <= Window.KernelWidth; column += 3)
+                        AddProducts(gradient, start + (column * Window.DilationX), rounded, sums + (row * Window.KernelWidth) + column);
+                    for (; column < Window.KernelWidth; column++)
+                        sums[(row * Window.KernelWidth) + column] += Product(gradient, start + (column * Window.DilationX), rounded);
                 }
             }
             new ReadOnlySpan<float>(sums, taps).CopyTo(new Span<float>(WeightGrad + ((long)index * taps), taps));
@@ -138,8 +123,8 @@ internal sealed unsafe class GroupedConvWeightGradKernel<TVector, TSimd>(KernelA
             {
                 var g = TSimd.Load(gradient + i);
                 a = TSimd.MultiplyAdd(g, TSimd.Load(x + i), a);
-                b = TSimd.MultiplyAdd(g, TSimd.Load(x + i + DilationX), b);
-                c = TSimd.MultiplyAdd(g, TSimd.Load(x + i + (2 * DilationX)), c);
+                b = TSimd.MultiplyAdd(g, TSimd.Load(x + i + Window.DilationX), b);
+                c = TSimd.MultiplyAdd(g, TSimd.Load(x + i + (2 * Window.DilationX)), c);
             }
             sums[0] += TSimd.Sum(a);
             sums[1] += TSimd.Sum(b);

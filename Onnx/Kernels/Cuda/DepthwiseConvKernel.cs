@@ -7,7 +7,7 @@ namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 /// computed output by output.
 /// </summary>
 /// <typeparam name="T"><see cref="float"/> or <see cref="Half"/>.</typeparam>
-internal sealed unsafe class DepthwiseConvKernel<T> : IKernel
+internal sealed unsafe class DepthwiseConvKernel<T>(KernelAttributes attributes) : IKernel
     where T : unmanaged
 {
     private const int LargestBlockCount = 65536;
@@ -15,26 +15,15 @@ internal sealed unsafe class DepthwiseConvKernel<T> : IKernel
     private static readonly CudaProgram AnyProgram = CudaProgram.For<T>("depthwise_conv.cu");
     private static readonly ConcurrentDictionary<(int Height, int Width), CudaProgram> PlainPrograms = new();
 
-    private readonly long[] _kernel;
-    private readonly long[] _strides;
-    private readonly long[] _dilations;
-    private readonly long[] _pads;
-
-    public DepthwiseConvKernel(KernelAttributes attributes)
-    {
-        _kernel = attributes.Ints("kernel_shape");
-        _strides = attributes.Ints("strides");
-        _dilations = attributes.Ints("dilations");
-        _pads = attributes.Ints("pads");
-    }
+    private readonly ConvolutionWindow _window = new(attributes);
 
     public void Compute(KernelContext context)
     {
         var x = context.Input(0).Expect("[N, C, H, W]", -1, -1, -1, -1);
         var (batch, channels) = (x.Shape.Dims[0], x.Shape.Dims[1]);
-        var weight = context.Input(1).Expect("[C, 1, kH, kW]", channels, 1, _kernel[0], _kernel[1]);
+        var weight = context.Input(1).Expect("[C, 1, kH, kW]", channels, 1, _window.KernelHeight, _window.KernelWidth);
         var bias = context.Input(2);
-        var (height, width) = (Places(x.Shape.Dims[2], 0), Places(x.Shape.Dims[3], 1));
+        var (height, width) = (_window.OutputHeight(x.Shape[2]), _window.OutputWidth(x.Shape[3]));
         var parameters = new Parameters
         {
             X = x.Data<T>(),
@@ -42,27 +31,19 @@ internal sealed unsafe class DepthwiseConvKernel<T> : IKernel
             Bias = bias.IsPresent ? bias.Expect("[C]", channels).Data<T>() : null,
             Y = context.Output<T>(0, batch, channels, height, width),
             Planes = batch * channels,
-            Channels = (int)channels,
-            Height = (int)x.Shape.Dims[2],
-            Width = (int)x.Shape.Dims[3],
-            OutputHeight = (int)height,
-            OutputWidth = (int)width,
-            KernelHeight = (int)_kernel[0],
-            KernelWidth = (int)_kernel[1],
-            StrideY = (int)_strides[0],
-            StrideX = (int)_strides[1],
-            DilationY = (int)_dilations[0],
-            DilationX = (int)_dilations[1],
-            PadTop = (int)_pads[0],
-            PadLeft = (int)_pads[1],
+            Channels = x.Shape[1],
+            Height = x.Shape[2],
+            Width = x.Shape[3],
+            OutputHeight = height,
+            OutputWidth = width,
+            Window = _window,
         };
         if (parameters.Planes * height * width == 0)
             return;
-        var isPlain = parameters is { StrideY: 1, StrideX: 1, DilationY: 1, DilationX: 1 };
-        if (isPlain && PlaneTiling.For((int)height, (int)width, parameters.KernelHeight, parameters.KernelWidth, parameters.Planes) is { } tiling)
+        if (_window.IsPlain && PlaneTiling.For(height, width, _window, parameters.Planes) is { } tiling)
         {
             (parameters.RowsPerThread, parameters.PlanesPerBlock) = (tiling.RowsPerThread, tiling.PlanesPerBlock);
-            var program = PlainPrograms.GetOrAdd((parameters.KernelHeight, parameters.KernelWidth), size => CudaProgram.For<T>(
+            var program = PlainPrograms.GetOrAdd((_window.KernelHeight, _window.KernelWidth), size => CudaProgram.For<T>(
                 "depthwise_conv.cu", $"KERNEL_HEIGHT={size.Height}", $"KERNEL_WIDTH={size.Width}"));
             var blocks = (parameters.Planes + tiling.PlanesPerBlock - 1) / tiling.PlanesPerBlock;
             program.Function("plain").Launch(context.Stream, new(blocks), PlaneTiling.Threads, tiling.SharedBytes, parameters);
@@ -78,9 +59,6 @@ internal sealed unsafe class DepthwiseConvKernel<T> : IKernel
     {
     }
 
-    private long Places(long size, int axis) =>
-        ((size + _pads[axis] + _pads[axis + 2] - ((_kernel[axis] - 1) * _dilations[axis]) - 1) / _strides[axis]) + 1;
-
     private struct Parameters
     {
         public T* X;
@@ -93,14 +71,7 @@ internal sealed unsafe class DepthwiseConvKernel<T> : IKernel
         public int Width;
         public int OutputHeight;
         public int OutputWidth;
-        public int KernelHeight;
-        public int KernelWidth;
-        public int StrideY;
-        public int StrideX;
-        public int DilationY;
-        public int DilationX;
-        public int PadTop;
-        public int PadLeft;
+        public ConvolutionWindow Window;
         public int RowsPerThread;
         public int PlanesPerBlock;
     }

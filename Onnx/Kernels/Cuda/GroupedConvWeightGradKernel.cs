@@ -7,33 +7,21 @@ namespace Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 /// computed element by element.
 /// </summary>
 /// <typeparam name="T"><see cref="float"/> or <see cref="Half"/>.</typeparam>
-internal sealed unsafe class GroupedConvWeightGradKernel<T> : IKernel
+internal sealed unsafe class GroupedConvWeightGradKernel<T>(KernelAttributes attributes) : IKernel
     where T : unmanaged
 {
     private static readonly CudaProgram AnyProgram = CudaProgram.For<T>("grouped_conv_weight_grad.cu");
     private static readonly ConcurrentDictionary<(int Height, int Width), CudaProgram> DepthwisePrograms = new();
 
-    private readonly long[] _kernel;
-    private readonly long[] _strides;
-    private readonly long[] _dilations;
-    private readonly long[] _pads;
-    private readonly long _group;
-
-    public GroupedConvWeightGradKernel(KernelAttributes attributes)
-    {
-        _kernel = attributes.Ints("kernel_shape");
-        _strides = attributes.Ints("strides");
-        _dilations = attributes.Ints("dilations");
-        _pads = attributes.Ints("pads");
-        _group = attributes.Int("group");
-    }
+    private readonly ConvolutionWindow _window = new(attributes);
+    private readonly long _group = attributes.Int("group");
 
     public void Compute(KernelContext context)
     {
         var g = context.Input(0).Expect("[N, M, Ho, Wo]", -1, -1, -1, -1);
         var x = context.Input(1).Expect("[N, C, H, W]", -1, -1, -1, -1);
         var (outputs, inputs) = (g.Shape.Dims[1], x.Shape.Dims[1]);
-        var result = context.Output<T>(0, outputs, inputs / _group, _kernel[0], _kernel[1]);
+        var result = context.Output<T>(0, outputs, inputs / _group, _window.KernelHeight, _window.KernelWidth);
         var parameters = new Parameters
         {
             OutputGrad = g.Data<T>(),
@@ -46,20 +34,13 @@ internal sealed unsafe class GroupedConvWeightGradKernel<T> : IKernel
             Width = (int)x.Shape.Dims[3],
             OutputHeight = (int)g.Shape.Dims[2],
             OutputWidth = (int)g.Shape.Dims[3],
-            KernelHeight = (int)_kernel[0],
-            KernelWidth = (int)_kernel[1],
-            StrideY = (int)_strides[0],
-            StrideX = (int)_strides[1],
-            DilationY = (int)_dilations[0],
-            DilationX = (int)_dilations[1],
-            PadTop = (int)_pads[0],
-            PadLeft = (int)_pads[1],
+            Window = _window,
             Group = (int)_group,
         };
         if (!TryDepthwise(context, ref parameters))
         {
-            AnyProgram.Function("any").Launch(
-                context.Stream, new(outputs * (inputs / _group) * _kernel[0] * _kernel[1]), PlaneTiling.Threads, 0, parameters);
+            var weights = outputs * (inputs / _group) * _window.KernelHeight * _window.KernelWidth;
+            AnyProgram.Function("any").Launch(context.Stream, new(weights), PlaneTiling.Threads, 0, parameters);
         }
     }
 
@@ -69,16 +50,16 @@ internal sealed unsafe class GroupedConvWeightGradKernel<T> : IKernel
 
     private bool TryDepthwise(KernelContext context, ref Parameters p)
     {
-        var isPlain = p.Group == p.Outputs && p.Group == p.Inputs && p is { StrideY: 1, StrideX: 1, DilationY: 1, DilationX: 1 };
-        if (!isPlain || PlaneTiling.For(p.OutputHeight, p.OutputWidth, p.KernelHeight, p.KernelWidth, p.Batch) is not { } tiling)
+        var isPlain = p.Group == p.Outputs && p.Group == p.Inputs && _window.IsPlain;
+        if (!isPlain || PlaneTiling.For(p.OutputHeight, p.OutputWidth, _window, p.Batch) is not { } tiling)
             return false;
         (p.RowsPerThread, p.PlanesPerBlock) = (tiling.RowsPerThread, tiling.PlanesPerBlock);
         p.Parts = PartialSums.Parts(p.Outputs, (p.Batch + p.PlanesPerBlock - 1) / p.PlanesPerBlock);
 
-        var area = p.Outputs * p.KernelHeight * p.KernelWidth;
+        var area = p.Outputs * _window.KernelHeight * _window.KernelWidth;
         using var memory = context.Allocate((long)p.Parts * area * sizeof(float));
         p.Partials = (float*)memory.Data;
-        var program = DepthwisePrograms.GetOrAdd((p.KernelHeight, p.KernelWidth), size => CudaProgram.For<T>(
+        var program = DepthwisePrograms.GetOrAdd((_window.KernelHeight, _window.KernelWidth), size => CudaProgram.For<T>(
             "grouped_conv_weight_grad.cu", $"KERNEL_HEIGHT={size.Height}", $"KERNEL_WIDTH={size.Width}"));
         program.Function("depthwise").Launch(context.Stream, new(p.Outputs, p.Parts), PlaneTiling.Threads, tiling.SharedBytes, p);
         PartialSums.Add(context.Stream, p.Partials, p.Result, p.Parts, area);
@@ -98,14 +79,7 @@ internal sealed unsafe class GroupedConvWeightGradKernel<T> : IKernel
         public int Width;
         public int OutputHeight;
         public int OutputWidth;
-        public int KernelHeight;
-        public int KernelWidth;
-        public int StrideY;
-        public int StrideX;
-        public int DilationY;
-        public int DilationX;
-        public int PadTop;
-        public int PadLeft;
+        public ConvolutionWindow Window;
         public int Group;
         public int Parts;
         public int RowsPerThread;

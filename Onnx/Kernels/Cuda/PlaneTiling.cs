@@ -10,15 +10,15 @@ internal readonly record struct PlaneTiling(int RowsPerThread, int PlanesPerBloc
     private const int LargestKernelArea = 49;
 
     /// <summary>The tiling of an output of a plane and the kernel around its places, or null where a plane is too large for a block.</summary>
-    public static PlaneTiling? For(int height, int width, int kernelHeight, int kernelWidth, long planes)
+    public static PlaneTiling? For(int height, int width, in ConvolutionWindow window, long planes)
     {
-        if (kernelHeight * kernelWidth > LargestKernelArea || width > Threads)
+        if (window.KernelHeight * window.KernelWidth > LargestKernelArea || width > Threads)
             return null;
         // As few strips as keep the threads of a block busy.
         var strips = Math.Max(1, Math.Min(Threads / width, (height + LargestRowCount - 1) / LargestRowCount));
         var rows = (height + strips - 1) / strips;
         strips = (height + rows - 1) / rows;
-        var planeBytes = (height + kernelHeight - 1) * (width + kernelWidth - 1) * sizeof(float);
+        var planeBytes = (height + window.KernelHeight - 1) * (width + window.KernelWidth - 1) * sizeof(float);
         if (planeBytes > LargestSharedMemory)
             return null;
         var together = (int)Math.Clamp(Math.Min(Threads / (strips * width), LargestSharedMemory / 2 / planeBytes), 1, planes);

@@ -1,4 +1,5 @@
 // Convolution of each channel on its own.
+#include "convolution_window.cuh"
 #include "storage.cuh"
 
 struct Parameters
@@ -13,14 +14,7 @@ struct Parameters
     int width;
     int output_height;
     int output_width;
-    int kernel_height;
-    int kernel_width;
-    int stride_y;
-    int stride_x;
-    int dilation_y;
-    int dilation_x;
-    int pad_top;
-    int pad_left;
+    ConvolutionWindow window;
     int rows_per_thread;  // plain: rows of the output that a thread goes down
     int planes_per_block; // plain: planes that a block holds in shared memory
 };
@@ -36,7 +30,7 @@ extern "C" __global__ void plain(const Parameters p)
     const int count = (int)min((long long)p.planes_per_block, p.planes - first);
     for (int i = threadIdx.x; i < count * plane_size; i += blockDim.x)
     {
-        const int y = i % plane_size / padded_width - p.pad_top, x = i % padded_width - p.pad_left;
+        const int y = i % plane_size / padded_width - p.window.pad_top, x = i % padded_width - p.window.pad_left;
         const bool inside = y >= 0 && y < p.height && x >= 0 && x < p.width;
         planes[i] = inside ? load(p.x + ((first + i / plane_size) * p.height + y) * p.width + x) : 0.0f;
     }
@@ -82,21 +76,26 @@ extern "C" __global__ void plain(const Parameters p)
 // Any strides and dilations: a thread an output.
 extern "C" __global__ void any(const Parameters p)
 {
+    const ConvolutionWindow& w = p.window;
     const long long places = (long long)p.output_height * p.output_width;
     for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < p.planes * places; i += (long long)gridDim.x * blockDim.x)
     {
         const long long plane = i / places;
         const int place = (int)(i % places), channel = (int)(plane % p.channels);
-        const int top = place / p.output_width * p.stride_y - p.pad_top, left = place % p.output_width * p.stride_x - p.pad_left;
+        const int top = place / p.output_width * w.stride_y - w.pad_top;
+        const int left = place % p.output_width * w.stride_x - w.pad_left;
         float sum = p.bias ? load(p.bias + channel) : 0.0f;
-        for (int ky = 0; ky < p.kernel_height; ky++)
+        for (int ky = 0; ky < w.kernel_height; ky++)
         {
-            const int y = top + ky * p.dilation_y;
-            for (int kx = 0; kx < p.kernel_width; kx++)
+            const int y = top + ky * w.dilation_y;
+            for (int kx = 0; kx < w.kernel_width; kx++)
             {
-                const int x = left + kx * p.dilation_x;
+                const int x = left + kx * w.dilation_x;
                 if (y >= 0 && y < p.height && x >= 0 && x < p.width)
-                    sum += load(p.weight + (channel * p.kernel_height + ky) * p.kernel_width + kx) * load(p.x + (plane * p.height + y) * p.width + x);
+                {
+                    sum += load(p.weight + (channel * w.kernel_height + ky) * w.kernel_width + kx)
+                        * load(p.x + (plane * p.height + y) * p.width + x);
+                }
             }
         }
         store(p.y + i, sum);

@@ -1,4 +1,5 @@
 // The gradient of a grouped convolution with respect to its weights.
+#include "convolution_window.cuh"
 #include "reduction.cuh"
 #include "storage.cuh"
 
@@ -15,14 +16,7 @@ struct Parameters
     int width;
     int output_height;
     int output_width;
-    int kernel_height;
-    int kernel_width;
-    int stride_y;
-    int stride_x;
-    int dilation_y;
-    int dilation_x;
-    int pad_top;
-    int pad_left;
+    ConvolutionWindow window;
     int group;
     int parts;
     int rows_per_thread;  // depthwise: rows of the output that a thread goes down
@@ -53,7 +47,7 @@ extern "C" __global__ void depthwise(const Parameters p)
         __syncthreads();
         for (int i = threadIdx.x; i < count * plane_size; i += blockDim.x)
         {
-            const int y = i % plane_size / padded_width - p.pad_top, x = i % padded_width - p.pad_left;
+            const int y = i % plane_size / padded_width - p.window.pad_top, x = i % padded_width - p.window.pad_left;
             const bool inside = y >= 0 && y < p.height && x >= 0 && x < p.width;
             planes[i] = inside ? load(p.x + (((image + i / plane_size) * p.inputs + channel) * p.height + y) * p.width + x) : 0.0f;
         }
@@ -97,10 +91,11 @@ extern "C" __global__ void depthwise(const Parameters p)
 // Any grouped convolution: a block an element of the weights.
 extern "C" __global__ void any(const Parameters p)
 {
+    const ConvolutionWindow& w = p.window;
     __shared__ float sums[32];
-    const int kernel_x = blockIdx.x % p.kernel_width, kernel_y = blockIdx.x / p.kernel_width % p.kernel_height;
+    const int kernel_x = blockIdx.x % w.kernel_width, kernel_y = blockIdx.x / w.kernel_width % w.kernel_height;
     const int inputs_per_group = p.inputs / p.group;
-    const int rest = blockIdx.x / (p.kernel_width * p.kernel_height);
+    const int rest = blockIdx.x / (w.kernel_width * w.kernel_height);
     const int output = rest / inputs_per_group;
     const int input = output / (p.outputs / p.group) * inputs_per_group + rest % inputs_per_group;
     const long long places = (long long)p.output_height * p.output_width;
@@ -109,8 +104,8 @@ extern "C" __global__ void any(const Parameters p)
     {
         const long long image = i / places;
         const int place = (int)(i % places);
-        const int y = place / p.output_width * p.stride_y + kernel_y * p.dilation_y - p.pad_top;
-        const int x = place % p.output_width * p.stride_x + kernel_x * p.dilation_x - p.pad_left;
+        const int y = place / p.output_width * w.stride_y + kernel_y * w.dilation_y - w.pad_top;
+        const int x = place % p.output_width * w.stride_x + kernel_x * w.dilation_x - w.pad_left;
         if (y >= 0 && y < p.height && x >= 0 && x < p.width)
         {
             sum += load(p.output_grad + (image * p.outputs + output) * places + place)

@@ -1,4 +1,5 @@
 using Microsoft.ML;
+using Microsoft.ML.Attention;
 using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Vision;
 
@@ -8,7 +9,7 @@ namespace DetectObjects;
 internal static class CellDetector
 {
     public static ObjectDetectionTransformer Train(
-        MLContext context, IDataView pictures, int epochCount, TimeSpan? timeLimit, int batchSize, float learningRate,
+        MLContext context, IDataView pictures, int epochCount, TimeSpan? timeLimit, int batchSize, float learningRate, ExecutionProvider provider,
         IProgress<DetectionEpoch> progress) =>
         context.MulticlassClassification.Trainers.ObjectDetectionAttention(new()
         {
@@ -23,6 +24,7 @@ internal static class CellDetector
             LearningRate = learningRate,
             WeightAveraging = 0.998f,
             Seed = 1,
+            Scoring = new() { BatchSize = 1, Session = new() { ExecutionProvider = provider } },
             Progress = progress,
         }).Fit(pictures);
 }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using DetectObjects;
 using Microsoft.ML;
+using Microsoft.ML.Attention;
 
 // Trains a detector of blood cells from scratch, measures it on pictures it has not seen, saves it, and draws what it finds.
 var data = new Option<string>("--data")
@@ -17,14 +18,22 @@ var epochs = new Option<int>("--epochs") { Description = "How often each picture
 var batch = new Option<int>("--batch") { Description = "Pictures an optimiser step.", DefaultValueFactory = _ => 16 };
 var rate = new Option<float>("--rate") { Description = "The highest learning rate.", DefaultValueFactory = _ => 4e-4f };
 var limit = new Option<double?>("--minutes") { Description = "Ends the training in this time, with fewer epochs." };
-var command = new RootCommand("Detects blood cells.") { data, model, output, epochs, batch, rate, limit };
+var validate = new Option<bool>("--validate")
+{
+    Description = "Trains without the validation pictures and measures on them: to choose a recipe by, the test pictures staying unseen.",
+};
+var provider = new Option<ExecutionProvider>("--provider")
+{
+    Description = "cpu, cuda, or auto for CUDA where it works.", DefaultValueFactory = _ => ExecutionProvider.Auto,
+};
+var command = new RootCommand("Detects blood cells.") { data, model, output, epochs, batch, rate, limit, validate, provider };
 command.SetAction(arguments =>
 {
     var clock = Stopwatch.StartNew();
     var folder = Directory.CreateDirectory(arguments.GetValue(output)!).FullName;
     var cells = BloodCells.Open(arguments.GetValue(data)!, Path.Combine(folder, "bccd"));
     var context = new MLContext(seed: 1);
-    var annotations = cells.Read("test");
+    var annotations = cells.Read(arguments.GetValue(validate) ? "val" : "test");
     var test = context.Data.LoadAnnotations(annotations);
 
     ITransformer detector;
@@ -34,12 +43,12 @@ command.SetAction(arguments =>
     }
     else
     {
-        var training = cells.Read("train", "val");
+        var training = cells.Read(arguments.GetValue(validate) ? ["train"] : ["train", "val"]);
         Say($"training on {training}");
         var time = arguments.GetValue(limit) is { } minutes ? TimeSpan.FromMinutes(minutes) : (TimeSpan?)null;
         var trained = CellDetector.Train(
             context, context.Data.LoadAnnotations(training), arguments.GetValue(epochs), time, arguments.GetValue(batch),
-            arguments.GetValue(rate), new EpochLines(Say));
+            arguments.GetValue(rate), arguments.GetValue(provider), new EpochLines(Say));
         var saved = Path.Combine(folder, "blood-cells.zip");
         context.Model.Save(trained, test.Schema, saved);
         Say($"saved to {saved}, {new FileInfo(saved).Length / 1e6:F1} MB");

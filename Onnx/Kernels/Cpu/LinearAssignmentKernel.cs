@@ -1,8 +1,11 @@
+using System.Numerics;
+
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
 /// <summary>
 /// Linear assignment, an item of the batch at a time: for each target the shortest augmenting path, found with potentials as in the
-/// operator's definition, whose rows and columns count from 1.
+/// operator's definition. The potentials change once a path rather than once a step; what is left of a step is one vectorised pass over
+/// the queries.
 /// </summary>
 internal sealed unsafe class LinearAssignmentKernel : IKernel
 {
@@ -33,23 +36,30 @@ internal sealed unsafe class LinearAssignmentKernel : IKernel
 
     private struct Work : IParallelWork
     {
+        private const int Free = -1;
+
         public float* Cost;
         public long* Count;
         public long* Assignment;
         public int Queries;
         public int Targets;
 
-        private float* _rowPotential;
-        private float* _columnPotential;
-        private float* _distance;
-        private int* _rowOf;
-        private int* _before;
-        private bool* _isReached;
+        // Queries, rounded up to whole vectors; those added cost more than any other.
+        private int _width;
         private float* _table;
+        private float* _targetPotential;
+        private float* _queryPotential;
+        private float* _distance;
+        // 0 for queries that the path has not reached, infinity for the others.
+        private float* _barrier;
+        private int* _before;
+        private int* _targetOf;
+        private int* _queryOf;
 
         public void Run(int index)
         {
             var work = this;
+            work._width = (Queries + Vector<float>.Count - 1) / Vector<float>.Count * Vector<float>.Count;
             work.Lay(ThreadScratch.Get(work.Lay(null)));
             work.Assign(index);
         }
@@ -57,13 +67,14 @@ internal sealed unsafe class LinearAssignmentKernel : IKernel
         private long Lay(void* memory)
         {
             var partition = new Partition(memory);
-            _rowPotential = partition.Take<float>(Targets + 1);
-            _columnPotential = partition.Take<float>(Queries + 1);
-            _distance = partition.Take<float>(Queries + 1);
-            _rowOf = partition.Take<int>(Queries + 1);
-            _before = partition.Take<int>(Queries + 1);
-            _isReached = partition.Take<bool>(Queries + 1);
-            _table = partition.Take<float>((long)Targets * Queries);
+            _table = partition.Take<float>((long)Targets * _width);
+            _targetPotential = partition.Take<float>(Targets);
+            _queryPotential = partition.Take<float>(_width);
+            _distance = partition.Take<float>(_width);
+            _barrier = partition.Take<float>(_width);
+            _before = partition.Take<int>(_width);
+            _targetOf = partition.Take<int>(_width);
+            _queryOf = partition.Take<int>(Targets);
             return partition.Bytes;
         }
 
@@ -71,74 +82,88 @@ internal sealed unsafe class LinearAssignmentKernel : IKernel
         {
             var count = (int)Count[item];
             var cost = Cost + ((long)item * Queries * Targets);
-            for (var query = 0; query < Queries; query++)
+            for (var target = 0; target < count; target++)
             {
-                for (var target = 0; target < count; target++)
-                    _table[((long)target * Queries) + query] = cost[((long)query * Targets) + target];
+                var row = new Span<float>(_table + ((long)target * _width), _width);
+                for (var query = 0; query < Queries; query++)
+                    row[query] = cost[((long)query * Targets) + target];
+                row[Queries..].Fill(float.PositiveInfinity);
             }
-            new Span<float>(_rowPotential, Targets + 1).Clear();
-            new Span<float>(_columnPotential, Queries + 1).Clear();
-            new Span<int>(_rowOf, Queries + 1).Clear();
-            for (var row = 1; row <= count; row++)
-                AssignOne(row);
+            new Span<float>(_targetPotential, Targets).Clear();
+            new Span<float>(_queryPotential, _width).Clear();
+            new Span<int>(_targetOf, _width).Fill(Free);
+            for (var target = 0; target < count; target++)
+                AssignOne(target);
 
-            var assignment = new Span<long>(Assignment + ((long)item * Targets), Targets);
-            assignment.Fill(-1);
-            for (var column = 1; column <= Queries; column++)
-            {
-                if (_rowOf[column] > 0)
-                    assignment[_rowOf[column] - 1] = column - 1;
-            }
+            for (var target = 0; target < Targets; target++)
+                Assignment[((long)item * Targets) + target] = target < count ? _queryOf[target] : -1;
         }
 
-        private readonly void AssignOne(int row)
+        private readonly void AssignOne(int start)
         {
-            _rowOf[0] = row;
-            new Span<float>(_distance, Queries + 1).Fill(float.PositiveInfinity);
-            new Span<int>(_before, Queries + 1).Clear();
-            new Span<bool>(_isReached, Queries + 1).Clear();
-            var column = 0;
-            while (_rowOf[column] > 0)
-                column = ExtendPath(column);
-            while (column > 0)
+            new Span<float>(_distance, _width).Fill(float.PositiveInfinity);
+            new Span<float>(_barrier, _width).Clear();
+            var (target, length) = (start, 0f);
+            int query;
+            while (true)
             {
-                var previous = _before[column];
-                _rowOf[column] = _rowOf[previous];
-                column = previous;
+                query = NearestQuery(target, length);
+                length = _distance[query];
+                if (!float.IsFinite(length))
+                    throw new KernelException("a target has no query at a finite cost");
+                _barrier[query] = float.PositiveInfinity;
+                if (_targetOf[query] == Free)
+                    break;
+                target = _targetOf[query];
             }
+
+            _targetPotential[start] += length;
+            for (var i = 0; i < Queries; i++)
+            {
+                if (_barrier[i] > 0 && i != query)
+                {
+                    _targetPotential[_targetOf[i]] += length - _distance[i];
+                    _queryPotential[i] -= length - _distance[i];
+                }
+            }
+            do
+            {
+                target = _before[query];
+                _targetOf[query] = target;
+                (query, _queryOf[target]) = (_queryOf[target], query);
+            }
+            while (target != start);
         }
 
-        // Takes the nearest column that the path has not reached; returns it.
-        private readonly int ExtendPath(int column)
+        // Goes on from a target at the end of a path of the given length; returns the nearest query that no path has reached, the first
+        // of those as near.
+        private readonly int NearestQuery(int target, float length)
         {
-            _isReached[column] = true;
-            var row = _rowOf[column];
-            var costs = _table + ((row - 1L) * Queries) - 1;
-            var potential = _rowPotential[row];
-            var (nearest, step) = (0, float.PositiveInfinity);
-            for (var i = 1; i <= Queries; i++)
+            var row = _table + ((long)target * _width);
+            var offset = new Vector<float>(length - _targetPotential[target]);
+            var mark = new Vector<int>(target);
+            var (least, leastIndex) = (new Vector<float>(float.PositiveInfinity), Vector<int>.Zero);
+            var index = Vector<int>.Indices;
+            for (var i = 0; i < _width; i += Vector<float>.Count)
             {
-                if (_isReached[i])
-                    continue;
-                var reduced = costs[i] - potential - _columnPotential[i];
-                if (reduced < _distance[i])
-                    (_distance[i], _before[i]) = (reduced, column);
-                if (_distance[i] < step)
-                    (nearest, step) = (i, _distance[i]);
+                var barrier = Vector.Load(_barrier + i);
+                var distance = Vector.Load(_distance + i);
+                var reduced = Vector.Load(row + i) - Vector.Load(_queryPotential + i) + offset + barrier;
+                var isNearer = Vector.LessThan(reduced, distance);
+                distance = Vector.ConditionalSelect(isNearer, reduced, distance);
+                distance.Store(_distance + i);
+                Vector.ConditionalSelect(isNearer, mark, Vector.Load(_before + i)).Store(_before + i);
+                var candidate = distance + barrier;
+                var isLess = Vector.LessThan(candidate, least);
+                least = Vector.ConditionalSelect(isLess, candidate, least);
+                leastIndex = Vector.ConditionalSelect(isLess, index, leastIndex);
+                index += new Vector<int>(Vector<int>.Count);
             }
-            if (nearest == 0)
-                throw new KernelException("a target has no query at a finite cost");
-            for (var i = 0; i <= Queries; i++)
+            var (nearest, shortest) = (leastIndex[0], least[0]);
+            for (var lane = 1; lane < Vector<float>.Count; lane++)
             {
-                if (_isReached[i])
-                {
-                    _rowPotential[_rowOf[i]] += step;
-                    _columnPotential[i] -= step;
-                }
-                else
-                {
-                    _distance[i] -= step;
-                }
+                if (least[lane] < shortest || (least[lane] == shortest && leastIndex[lane] < nearest))
+                    (nearest, shortest) = (leastIndex[lane], least[lane]);
             }
             return nearest;
         }

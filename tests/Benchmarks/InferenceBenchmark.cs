@@ -33,7 +33,7 @@ internal static class InferenceBenchmark
         var label = $"ugdc {config.Height}x{config.Width} batch {batch} {precision}";
         var definition = Median(bytes, size, runs, cuda ? provider : null, withKernels: false);
         Console.WriteLine($"by definition: {label}: median {definition:F2} ms, {batch / definition * 1e3:F1} pictures/s");
-        var ours = Median(bytes, size, runs, cuda ? provider : null, withKernels: true);
+        var ours = Median(bytes, size, runs, cuda ? provider : null, withKernels: true, args.Contains("--profile"));
         Console.WriteLine($"ours: {label}: median {ours:F2} ms, {batch / ours * 1e3:F1} pictures/s");
         if (Option(args, "--python", "") is { Length: > 0 } python)
         {
@@ -48,9 +48,14 @@ internal static class InferenceBenchmark
         return 0;
     }
 
-    private static double Median(byte[] model, long[] size, int runs, Dictionary<string, string>? cuda, bool withKernels)
+    private static double Median(byte[] model, long[] size, int runs, Dictionary<string, string>? cuda, bool withKernels, bool profile = false)
     {
         using var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        if (profile)
+        {
+            options.ProfileOutputPathPrefix = Path.Combine(Path.GetTempPath(), "inference");
+            options.EnableProfiling = true;
+        }
         if (cuda is not null)
         {
             using var provider = new OrtCUDAProviderOptions();
@@ -76,6 +81,8 @@ internal static class InferenceBenchmark
             if (run >= warmUps)
                 times.Add(watch.Elapsed.TotalMilliseconds);
         }
+        if (profile)
+            Console.WriteLine($"profile: {session.EndProfiling()}");
         times.Sort();
         return times[runs / 2];
     }

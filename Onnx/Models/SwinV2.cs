@@ -134,21 +134,13 @@ internal static class SwinV2
     private static Value WindowAttention(Value map, SwinV2Config config, int stage, bool isShifted, Parameters parameters)
     {
         using var scope = parameters.Scope();
-        var (builder, size, width) = (map.Builder, config.WindowSize, config.WidthOf(stage));
+        var (builder, size) = (map.Builder, config.WindowSize);
         var shift = isShifted ? size / 2 : 0;
-        var padded = Roll(PadToMultiple(map, firstAxis: 1, size), -shift);
-        var counts = padded.ShapeOf(1, 3) / builder.Int64(size);
-
-        // [N, rows, size, columns, size, C] to [windows, size * size, C]
-        var split = builder.Concat(
-            0, builder.Int64(0), Axis(counts, 0), builder.Int64(size), Axis(counts, 1), builder.Int64(size, width));
-        var windows = padded.Reshape(split).Transpose(0, 1, 3, 2, 4, 5).Reshape(-1, size * size, width);
+        var windows = WindowPartition.Apply(map, size, shift);
         var bias = PositionBias(builder.Int64(size, size), config, stage, parameters);
+        var counts = (map.ShapeOf(1, 3) + builder.Int64(size - 1)) / builder.Int64(size);
         var marks = isShifted ? RegionMarks(counts, size) : null;
-        var attended = Attention(windows, bias, marks, config.HeadCounts[stage], parameters);
-
-        var joined = builder.Concat(0, builder.Int64(-1), counts, builder.Int64(size, size, width));
-        return CropTo(Roll(attended.Reshape(joined).Transpose(0, 1, 3, 2, 4, 5).ReshapeLike(padded), shift), map);
+        return WindowMerge.Apply(Attention(windows, bias, marks, config.HeadCounts[stage], parameters), map, size, shift);
     }
 
     // Cosine attention within each sequence of tokens [B, T, C], with a bias [heads, T, T]. Marks [windows, T, M] of the sequences of each
@@ -275,23 +267,6 @@ internal static class SwinV2
             return map;
         return builder.Op(
             "Pad", [map, builder.Concat(0, builder.Int64(0, 0), missing), null, builder.Int64(firstAxis, firstAxis + 1)]);
-    }
-
-    private static Value Roll(Value map, int shift)
-    {
-        if (shift == 0)
-            return map;
-        for (var axis = 1; axis <= 2; axis++)
-            map = map.Builder.Concat(axis, map.Slice(axis, -shift, long.MaxValue), map.Slice(axis, 0, -shift));
-        return map;
-    }
-
-    private static Value CropTo(Value map, Value original)
-    {
-        if (map.Shape[1] == original.Shape[1] && map.Shape[2] == original.Shape[2])
-            return map;
-        var builder = map.Builder;
-        return builder.Op("Slice", [map, builder.Int64(0, 0), original.ShapeOf(1, 3), builder.Int64(1, 2)]);
     }
 
     private static Value Axis(Value sizes, int index) => sizes.Slice(0, index, index + 1);

@@ -89,6 +89,8 @@ public static class AttentionOps
         new SelfCalibratedCrossAttentionGrad(),
         new SoftmaxGrad(),
         new StopGradient(),
+        new WindowMerge(),
+        new WindowPartition(),
     ];
 
     /// <summary>The operator that a node calls, or null if it is of another domain or unknown.</summary>

@@ -67,6 +67,10 @@ public class GradientTests
     public void Gelu_of_a_sum_with_a_bias() => Verify(x => [BiasGelu.Apply(x[0], x[1])], [Random(1, 2, 3, 5), Random(2, 5)]);
 
     [Fact]
+    public void Windows_of_a_map() => Verify(
+        x => [WindowMerge.Apply(WindowPartition.Apply(x[0], 3, 1) * x[1], x[0], 3, 2)], [Random(1, 2, 4, 5, 3), Random(2, 8, 9, 3)]);
+
+    [Fact]
     public void Gelu_by_tanh() => Verify(x => [x[0].Builder.Op("Gelu", [x[0]], new() { ["approximate"] = "tanh" })], [Random(1, 3, 5)]);
 
     [Fact]

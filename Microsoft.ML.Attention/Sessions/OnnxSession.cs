@@ -150,14 +150,8 @@ internal sealed class OnnxSession : IDisposable
     private static OnnxSession OpenOn(ExecutionProvider provider, int deviceId, ModelContent model, OnnxSessionOptions options,
         IChannel channel)
     {
-        using var sessionOptions = new SessionOptions
-        {
-            GraphOptimizationLevel = options.GraphOptimizationLevel,
-            IntraOpNumThreads = options.IntraOpThreadCount,
-            LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
-        };
-        if (provider == ExecutionProvider.Cuda)
-            sessionOptions.AppendExecutionProvider_CUDA(deviceId);
+        using var sessionOptions = options.CreateSessionOptions(provider == ExecutionProvider.Cuda ? deviceId : null);
+        sessionOptions.GraphOptimizationLevel = options.GraphOptimizationLevel;
         RegisterKernels(sessionOptions, provider, channel);
         try
         {

@@ -20,6 +20,23 @@ public sealed record OnnxSessionOptions
     /// <summary>How far ONNX Runtime rewrites the graph when it loads it.</summary>
     public GraphOptimizationLevel GraphOptimizationLevel { get; init; } = GraphOptimizationLevel.ORT_ENABLE_ALL;
 
+    /// <summary>The settings of ONNX Runtime for a session on a CUDA device, or on the CPU without one.</summary>
+    internal SessionOptions CreateSessionOptions(int? cudaDevice)
+    {
+        var session = new SessionOptions
+        {
+            IntraOpNumThreads = IntraOpThreadCount,
+            LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR,
+        };
+        if (cudaDevice is { } device)
+        {
+            session.AppendExecutionProvider_CUDA(device);
+            // The host's threads have little to do, and would keep cores busy waiting for it.
+            session.AddSessionConfigEntry("session.intra_op.allow_spinning", "0");
+        }
+        return session;
+    }
+
     internal void Save(ModelSaveContext context)
     {
         context.Writer.Write((int)ExecutionProvider);

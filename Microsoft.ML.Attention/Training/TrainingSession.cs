@@ -14,9 +14,7 @@ internal static class TrainingSession
     {
         using var forward = OnnxSession.Open(environment, new ModelContent(graph.Forward.ToBytes()), options);
         channel.Info($"Training {graph.ParameterCount} parameters on {forward.Provider}, {stepSize} examples a step.");
-        using var session = new SessionOptions { IntraOpNumThreads = options.IntraOpThreadCount };
-        if (forward.CudaDevice is { } device)
-            session.AppendExecutionProvider_CUDA(device);
+        using var session = options.CreateSessionOptions(forward.CudaDevice);
         // The kernels for the CPU are of float32.
         if (forward.CudaDevice is not null || graph.Precision == TrainingPrecision.Float32)
             KernelLibrary.Register(session, cuda: forward.CudaDevice is not null);

@@ -1,3 +1,5 @@
+using Microsoft.ML.OnnxRuntime;
+
 namespace Microsoft.ML.Attention;
 
 /// <summary>Series as a model reads them, with their targets.</summary>
@@ -19,6 +21,23 @@ internal sealed record EncodedSeries(float[][] Inputs, float[][] Targets)
         for (var i = 0; i < targets.Length; i++)
             task.Target(samples.Labels[i], targets[i] = new float[task.TargetCount]);
         return new(inputs, targets);
+    }
+
+    /// <summary>The logits of encoded series, one row after the other.</summary>
+    public static float[] Score(
+        OnnxSession session, IReadOnlyList<float[]> inputs, SeriesEncoder encoder, int batchSize, CancellationToken cancellation = default)
+    {
+        using var run = new RunOptions();
+        var logits = new List<float>();
+        foreach (var batch in inputs.Chunk(batchSize))
+        {
+            float[] joined = [.. batch.SelectMany(input => input)];
+            using var x = OrtValue.CreateTensorValueFromMemory(
+                joined, [batch.Length, encoder.Preprocessing.BinCount, encoder.ColumnCount]);
+            using var outputs = session.Run(run, ["x"], [x], [TemporalTask.Logits], cancellation);
+            logits.AddRange(outputs[0].GetTensorDataAsSpan<float>());
+        }
+        return [.. logits];
     }
 
     /// <summary>Copies series and their targets next to each other.</summary>

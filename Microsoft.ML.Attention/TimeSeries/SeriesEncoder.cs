@@ -187,8 +187,8 @@ internal sealed class SeriesEncoder
         {
             if (variable.Categories is not null)
                 OneHot(variable, rows.Slice(row + first, variable.ColumnCount));
-            else if (variable.IsNormalized)
-                rows[row + first] = Normalise(rows[row + first], first);
+            else
+                rows[row + first] = Scale(variable, rows[row + first], first);
         }
     }
 
@@ -211,8 +211,12 @@ internal sealed class SeriesEncoder
         }
     }
 
-    private float Normalise(float value, int column)
+    private float Scale(SeriesVariable variable, float value, int column)
     {
+        if (variable.IsLogarithmic)
+            value = MathF.Log(1 + MathF.Max(0, value));
+        if (!variable.IsNormalized)
+            return value;
         var normalised = (value - _means[column]) / _deviations[column];
         return Preprocessing.Limit is { } limit ? Math.Clamp(normalised, -limit, limit) : normalised;
     }

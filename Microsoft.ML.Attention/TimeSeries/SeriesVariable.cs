@@ -20,6 +20,12 @@ public sealed record SeriesVariable(string Name)
     public bool IsNormalized { get; init; } = true;
 
     /// <summary>
+    /// Whether the logarithm of 1 + the value is seen instead of the value, as is good for amounts that range over orders of magnitude, such
+    /// as many laboratory values. Negative values count as 0.
+    /// </summary>
+    public bool IsLogarithmic { get; init; }
+
+    /// <summary>
     /// Whether the model can be told when the variable was measured; not sensible for what is known once and for all, such as an age.
     /// </summary>
     public bool HasFlag { get; init; } = true;
@@ -32,6 +38,7 @@ public sealed record SeriesVariable(string Name)
         context.Writer.Write(NormalValue ?? float.NaN);
         context.Writer.WriteSingleArray(Categories?.ToArray());
         context.Writer.Write(IsNormalized);
+        context.Writer.Write(IsLogarithmic);
         context.Writer.Write(HasFlag);
     }
 
@@ -45,6 +52,7 @@ public sealed record SeriesVariable(string Name)
             NormalValue = float.IsNaN(normal) ? null : normal,
             Categories = categories is { Length: > 0 } ? categories : null,
             IsNormalized = context.Reader.ReadBoolean(),
+            IsLogarithmic = context.Reader.ReadBoolean(),
             HasFlag = context.Reader.ReadBoolean(),
         };
     }

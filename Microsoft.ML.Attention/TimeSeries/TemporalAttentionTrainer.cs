@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.Data;
@@ -13,6 +12,8 @@ namespace Microsoft.ML.Attention;
 /// </summary>
 public sealed partial class TemporalAttentionTrainer : IEstimator<TemporalAttentionTransformer>
 {
+    private const int MemberSeedStep = 7919;
+
     private readonly IHost _host;
     private readonly Options _options;
     private readonly TemporalTask _task;
@@ -72,9 +73,10 @@ public sealed partial class TemporalAttentionTrainer : IEstimator<TemporalAttent
             OutputCount = task.OutputCount,
         };
         var seed = _options.Seed ?? _host.Rand.Next();
-        var run = new TemporalTraining(_host, _options, architecture, task, train, validation, channel);
-        var members = Enumerable.Range(0, _options.MemberCount).Select(member => run.Train(member, unchecked(seed + (7919 * member)))).ToArray();
-        var model = Tscan.BuildEnsemble(architecture, Joined(members), members.Length);
+        var run = new TemporalTraining(_host, _options, architecture, encoder, task, train, validation, channel);
+        var members = Enumerable.Range(0, _options.MemberCount)
+            .Select(member => run.Train(member, unchecked(seed + (MemberSeedStep * member)))).ToArray();
+        var model = Tscan.BuildEnsemble(architecture with { DropoutRate = 0 }, Joined(members), members.Length);
         return new(_host, new ModelContent(model.ToBytes()), _options.Scoring, encoder, task) { Trace = new(run.Epochs) };
     }
 

@@ -1,5 +1,6 @@
 using Microsoft.ML;
 using Microsoft.ML.Attention;
+using Microsoft.ML.Attention.Onnx;
 using Microsoft.ML.Data;
 using Microsoft.ML.Runtime;
 
@@ -31,11 +32,24 @@ public sealed class TemporalAttentionTransformer : OnnxTransformerBase
     /// <summary>What happened in the training; null for a model that was loaded.</summary>
     public TemporalTrace? Trace { get; init; }
 
+    /// <summary>Makes a transformer that explains this one's predictions.</summary>
+    /// <param name="output">
+    /// The class or label whose score is explained, by its place among the scores; null for that with the highest score of each series.
+    /// </param>
+    /// <param name="stepCount">The points at which the model is run for each series: more are more exact, and slower.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such output, or no step.</exception>
+    public TemporalContributionTransformer Explain(int? output = null, int stepCount = 16)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(stepCount);
+        ArgumentOutOfRangeException.ThrowIfNegative(output ?? 0, nameof(output));
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(output ?? 0, Task.OutputCount, nameof(output));
+        var graph = ContributionGraph.Build(OnnxModel.Load(Model.Bytes.Span), Encoder, output, stepCount);
+        return new(Host, new ModelContent(graph.ToBytes()), Scoring, Encoder, Columns);
+    }
+
     internal SeriesEncoder Encoder { get; }
 
     internal TemporalTask Task { get; }
-
-    internal ModelContent Content => Model;
 
     internal override OnnxTransformerBase WithScoring(ScoringOptions scoring) =>
         new TemporalAttentionTransformer(Host, Model, scoring, Encoder, Task) { Trace = Trace };

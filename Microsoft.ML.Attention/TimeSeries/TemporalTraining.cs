@@ -3,7 +3,6 @@ using Microsoft.ML.Attention.Onnx;
 using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.Attention.Onnx.Weights;
-using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
 using Microsoft.ML.Runtime;
 
@@ -13,13 +12,14 @@ namespace Microsoft.ML.Attention;
 /// <param name="host">Where sessions are opened.</param>
 /// <param name="options">How networks are trained.</param>
 /// <param name="architecture">The networks.</param>
+/// <param name="encoder">How series were encoded.</param>
 /// <param name="task">Labels and loss.</param>
 /// <param name="train">The series to learn from.</param>
 /// <param name="validation">The series to compare epochs by; null for a part of <paramref name="train"/>.</param>
 /// <param name="channel">Told of the progress.</param>
 internal sealed class TemporalTraining(
-    IHost host, TemporalAttentionTrainer.Options options, TscanConfig architecture, TemporalTask task, EncodedSeries train,
-    EncodedSeries? validation, IChannel channel)
+    IHost host, TemporalAttentionTrainer.Options options, TscanConfig architecture, SeriesEncoder encoder, TemporalTask task,
+    EncodedSeries train, EncodedSeries? validation, IChannel channel)
 {
     private const string Targets = "targets";
 
@@ -95,20 +95,11 @@ internal sealed class TemporalTraining(
     private float Measure(OnnxModel model, EncodedSeries series, int[] samples)
     {
         using var session = OnnxSession.Open(host, new ModelContent(model.ToBytes()), options.Scoring.Session);
-        using var run = new RunOptions();
-        var (inputLength, targetLength) = (architecture.BinCount * architecture.InputCount, task.TargetCount);
+        var logits = EncodedSeries.Score(
+            session, [.. samples.Select(sample => series.Inputs[sample])], encoder, options.Scoring.BatchSize, options.Cancellation);
         double loss = 0;
-        foreach (var batch in samples.Chunk(options.Scoring.BatchSize))
-        {
-            options.Cancellation.ThrowIfCancellationRequested();
-            var (inputs, targets) = (new float[batch.Length * inputLength], new float[batch.Length * targetLength]);
-            series.CopyTo(batch, inputs, targets);
-            using var x = OrtValue.CreateTensorValueFromMemory(inputs, [batch.Length, architecture.BinCount, architecture.InputCount]);
-            using var outputs = session.Run(run, ["x"], [x], [TemporalTask.Logits], options.Cancellation);
-            var logits = outputs[0].GetTensorDataAsSpan<float>();
-            for (var i = 0; i < batch.Length; i++)
-                loss += task.Loss(logits.Slice(i * task.OutputCount, task.OutputCount), targets.AsSpan(i * targetLength, targetLength));
-        }
+        for (var i = 0; i < samples.Length; i++)
+            loss += task.Loss(logits.AsSpan(i * task.OutputCount, task.OutputCount), series.Targets[samples[i]]);
         return (float)(loss / samples.Length);
     }
 }

@@ -51,6 +51,12 @@ public sealed record TscanConfig
     /// <summary>How many of the first columns the model reads; the width of a bin's token.</summary>
     public int ColumnCount { get; init; } = 59;
 
+    /// <summary>
+    /// The width of a linear map of each bin's columns before the temporal branch; 0 for the columns themselves, as published. Where
+    /// columns are few, normalising them over each other loses their level: then a map helps.
+    /// </summary>
+    public int EmbeddingWidth { get; init; }
+
     /// <summary>The bins of a series, a multiple of <see cref="SegmentCount"/>.</summary>
     public int BinCount { get; init; } = 48;
 
@@ -97,6 +103,9 @@ public sealed record TscanConfig
         Check(ColumnCount > 0 && ColumnCount <= InputCount, nameof(ColumnCount), $"is {ColumnCount}; the input has {InputCount} columns");
         Check(SegmentCount > 0 && BinCount % SegmentCount == 0, nameof(BinCount),
             $"is {BinCount}, not a multiple of {nameof(SegmentCount)}, {SegmentCount}");
+        Check(EmbeddingWidth >= 0, nameof(EmbeddingWidth), $"is {EmbeddingWidth}; it must be 0 or more");
+        Check(EmbeddingWidth == 0 || Branches == TscanBranches.Temporal || FeaturePooling == TscanFeaturePooling.Columns,
+            nameof(EmbeddingWidth), "needs TscanFeaturePooling.Columns where both branches are used: the means of the branches differ in width");
         Check(HeadCount > 0 && AttentionWidth % HeadCount == 0, nameof(AttentionWidth),
             $"is {AttentionWidth}, not a multiple of {nameof(HeadCount)}, {HeadCount}");
         Check(DropoutRate is >= 0 and < 1, nameof(DropoutRate), $"is {DropoutRate}; it must be at least 0 and below 1");
@@ -208,7 +217,8 @@ public static class Tscan
             var segments = Enumerable.Range(0, config.SegmentCount)
                 .Select(i => values.Slice(1, i * config.SegmentLength, (i + 1) * config.SegmentLength)).ToArray();
             var decoder = parameters["decoder"];
-            var temporal = config.Branches == TscanBranches.Feature ? null : Branch(segments, decoder, "").ReduceMean([1]);
+            var temporal = config.Branches == TscanBranches.Feature ? null
+                : Branch(Array.ConvertAll(segments, Embed), decoder, "").ReduceMean([1]);
             var feature = config.Branches == TscanBranches.Temporal ? null
                 : Branch(Array.ConvertAll(segments, segment => segment.Transpose(0, 2, 1)), decoder, "f")
                     .ReduceMean([config.FeaturePooling == TscanFeaturePooling.Bins ? 2 : 1]);
@@ -233,6 +243,9 @@ public static class Tscan
             TscanHiddenActivation.Softmax => value.Softmax(),
             _ => value.Apply("Relu"),
         };
+
+        private Value Embed(Value bins) =>
+            config.EmbeddingWidth == 0 ? bins : Dropout(Dense(bins, parameters["embedding"], config.EmbeddingWidth));
 
         // [N, L, width], a segment after the other.
         private Value Branch(Value[] segments, Parameters decoder, string suffix)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.IO.Compression;
+using Microsoft.ML;
 using Microsoft.ML.Attention;
 
 namespace ClinicalTimeSeries;
@@ -42,6 +43,27 @@ internal static class PhysioNet2012
 
     private static readonly Dictionary<string, int> Indices =
         Variables.Index().ToDictionary(entry => entry.Item.Name, entry => entry.Index, StringComparer.Ordinal);
+
+    /// <summary>Amounts that range over orders of magnitude.</summary>
+    private static readonly string[] Skewed =
+    [
+        "ALP", "ALT", "AST", "BUN", "Bilirubin", "Creatinine", "Glucose", "Lactate", "PaO2", "Platelets", "TroponinI", "TroponinT",
+        "Urine", "WBC",
+    ];
+
+    /// <summary>Reads a zip file of records, and makes one row a stay.</summary>
+    /// <inheritdoc cref="Load"/>
+    public static StaySet LoadSet(MLContext context, string zipFile)
+    {
+        var rows = context.Data.LoadFromEnumerable(Load(zipFile));
+        var stays = context.Transforms.GroupTimeSeries(new GroupTimeSeriesEstimator.Options
+        {
+            ValueColumnNames = [nameof(StayRow.Values)], ConstantColumnNames = [nameof(StayRow.Label)],
+        }).Fit(rows).Transform(rows);
+        return new("PhysioNet/CinC Challenge 2012",
+            [.. Variables.Select(variable => variable with { IsLogarithmic = Skewed.Contains(variable.Name) })],
+            [.. context.Data.CreateEnumerable<Stay>(stays, reuseRowObject: false)]);
+    }
 
     /// <summary>Reads a zip file of records (<c>*/RECORDID.txt</c>) with their outcomes (<c>Outcomes-a.txt</c>).</summary>
     /// <exception cref="InvalidDataException">A record has no outcome, or a line is not of the challenge's form.</exception>

@@ -34,6 +34,20 @@ public sealed class PlotsTests : IDisposable
     }
 
     [Fact]
+    public void AHeatMapIsRedAboveZeroAndBlueBelow()
+    {
+        HeatMap.Save("added", [("a", [1, 0, -1]), ("b", [0, float.NaN, -0.5f])], "hour", Output("heat.png"));
+
+        using var plot = SKBitmap.Decode(Output("heat.png"));
+        SKColor Cell(double column, int row) => plot.GetPixel(40 + (int)((column + 0.5) * (plot.Width - 70) / 3), 40 + (18 * row) + 9);
+        Assert.Equal(new SKColor(0xB2, 0x18, 0x2B), Cell(0, 0));
+        Assert.Equal(SKColors.White, Cell(1, 0));
+        Assert.Equal(new SKColor(0x21, 0x66, 0xAC), Cell(2, 0));
+        Assert.Equal(new SKColor(0xBB, 0xBB, 0xBB), Cell(1, 1));
+        Assert.Throws<ArgumentException>(() => HeatMap.Save("added", [("a", [1]), ("b", [1, 2])], "hour", Output("none.png")));
+    }
+
+    [Fact]
     public void ASingleStepIsACurveAndNoneIsAnError()
     {
         LossCurve.Save(new([2.3f], []), Output("single.png"));

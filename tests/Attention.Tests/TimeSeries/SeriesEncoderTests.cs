@@ -66,6 +66,18 @@ public class SeriesEncoderTests
         Assert.Equal(-1 / MathF.Sqrt(8f / 3), encoded[4], 1e-6f);
     }
 
+    [Fact]
+    public void LogarithmsAreTakenBeforeMeanAndDeviation()
+    {
+        var encoder = new SeriesEncoder(new() { BinCount = 1 }, [new("a") { IsLogarithmic = true, HasFlag = false }])
+            .Fit([new([], [0]), new([], [MathF.E - 1]), new([], [(MathF.E * MathF.E) - 1])]);
+        Assert.Equal(1, encoder.Means[0], 1e-6f);
+        Assert.Equal(1, encoder.Deviations[0], 1e-6f);
+        var encoded = new float[1];
+        encoder.Encode([], [-3], encoded);
+        Assert.Equal(-1, encoded[0], 1e-6f);
+    }
+
     [Theory]
     [InlineData(new float[] { 2, 1 }, "time 1 of the series is 1")]
     [InlineData(new float[] { 1, float.NaN }, "time 1 of the series is NaN")]

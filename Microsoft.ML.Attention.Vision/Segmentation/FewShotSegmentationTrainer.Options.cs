@@ -60,8 +60,12 @@ public sealed partial class FewShotSegmentationTrainer
         /// </summary>
         public float LearningRate { get; set; } = 1e-3f;
 
-        /// <summary>The factor on the learning rate of the attention blocks.</summary>
-        public float AttentionLearningRateScale { get; set; } = 1;
+        /// <summary>
+        /// The highest learning rate of SGD (momentum 0.9, weight decay 1e-4), which then trains all but the attention blocks; it rises and
+        /// falls with <see cref="LearningRate"/>, which is left to the attention blocks. As published, but for the schedule, with 0.05 and
+        /// 6e-5. Null to train all by AdamW.
+        /// </summary>
+        public float? SgdLearningRate { get; set; }
 
         /// <summary>
         /// The weight of a cross-entropy of pixels that is added to Dice's loss, as not published: with Dice's loss alone it takes long until
@@ -140,7 +144,7 @@ public sealed partial class FewShotSegmentationTrainer
             [nameof(EpisodesPerEpoch)] = $"{EpisodesPerEpoch}",
             [nameof(BatchSize)] = $"{BatchSize}",
             [nameof(LearningRate)] = $"{LearningRate:R}",
-            [nameof(AttentionLearningRateScale)] = $"{AttentionLearningRateScale:R}",
+            [nameof(SgdLearningRate)] = $"{SgdLearningRate:R}",
             [nameof(CrossEntropyWeight)] = $"{CrossEntropyWeight:R}",
             [nameof(AuxiliaryWeight)] = $"{AuxiliaryWeight:R}",
             [nameof(WarmUp)] = $"{WarmUp:R}",
@@ -161,7 +165,7 @@ public sealed partial class FewShotSegmentationTrainer
             Check(EpisodesPerEpoch is null or > 0, nameof(EpisodesPerEpoch), EpisodesPerEpoch, "1 or more, or null");
             Check(BatchSize > 0, nameof(BatchSize), BatchSize, "1 or more");
             Check(LearningRate > 0, nameof(LearningRate), LearningRate, "positive");
-            Check(AttentionLearningRateScale > 0, nameof(AttentionLearningRateScale), AttentionLearningRateScale, "positive");
+            Check(SgdLearningRate is null or > 0, nameof(SgdLearningRate), SgdLearningRate, "positive, or null");
             Check(CrossEntropyWeight >= 0, nameof(CrossEntropyWeight), CrossEntropyWeight, "0 or more");
             Check(AuxiliaryWeight == 0 || (AuxiliaryWeight > 0 && !Architecture.IsBackboneFrozen), nameof(AuxiliaryWeight), AuxiliaryWeight,
                 "0, or positive for a backbone that is trained");

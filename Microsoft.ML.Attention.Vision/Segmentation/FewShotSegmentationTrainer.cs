@@ -19,12 +19,14 @@ namespace Microsoft.ML.Attention.Vision;
 /// support set.
 /// <para>
 /// Source: "Self-Calibrated Cross Attention Network for Few-Shot Segmentation" (ICCV 2023, arXiv 2308.09294): episodes, loss, augmentation,
-/// batch size and the protocol of classes. It trains the attention blocks by AdamW and all else by SGD; here AdamW trains both, along a
-/// cosine, at rates that may differ (<see cref="Options.AttentionLearningRateScale"/>).
+/// batch size and the protocol of classes. Published are AdamW at a constant rate of 6e-5 for the attention blocks, and SGD at a rate that
+/// falls from 0.05 for all else; <see cref="Options.SgdLearningRate"/> sets the two optimisers, whose rates fall along the same cosine here.
+/// By default AdamW trains all.
 /// </para>
 /// </summary>
 public sealed partial class FewShotSegmentationTrainer
 {
+    private const float SgdWeightDecay = 1e-4f;
     private const string LabelInput = "labels";
     private const string ClassInput = "classes";
     private const string CorrectMetric = "correct";
@@ -134,11 +136,15 @@ public sealed partial class FewShotSegmentationTrainer
                 Optimizer = new AdamW
                 {
                     WeightDecay = _options.WeightDecay,
-                    LearningRateScale = name =>
-                        name.StartsWith("transformer.", StringComparison.Ordinal) ? _options.AttentionLearningRateScale : 1,
                     ClipNorm = _options.MaxGradientNorm,
                     AverageDecay = _options.WeightAveraging,
                 },
+                SecondOptimizer = _options.SgdLearningRate is not { } rate ? null : new Sgd
+                {
+                    WeightDecay = SgdWeightDecay,
+                    LearningRateScale = _ => rate / _options.LearningRate,
+                },
+                UsesSecondOptimizer = name => !name.StartsWith("transformer.", StringComparison.Ordinal),
             });
         return TrainingSession.Start(_host, graph, _options.Session, batchSize, seed, channel);
     }

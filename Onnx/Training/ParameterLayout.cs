@@ -10,11 +10,13 @@ internal sealed record ParameterSlot(string Name, long[] Dims, long Offset)
 }
 
 /// <summary>Parameters of one size that are updated alike, kept in one flat vector.</summary>
+/// <param name="Optimizer">How they are updated.</param>
 /// <param name="WeightDecay">How strongly they are pulled towards zero.</param>
 /// <param name="LearningRateScale">A factor on the learning rate.</param>
 /// <param name="InHalf">Whether the graph takes them in half precision; the vector is in single precision all the same.</param>
 /// <param name="Slots">The parameters.</param>
-internal sealed record ParameterGroup(float WeightDecay, float LearningRateScale, bool InHalf, IReadOnlyList<ParameterSlot> Slots)
+internal sealed record ParameterGroup(
+    Optimizer Optimizer, float WeightDecay, float LearningRateScale, bool InHalf, IReadOnlyList<ParameterSlot> Slots)
 {
     /// <summary>The name of the value that the graph takes a parameter from.</summary>
     public string ValueOf(ParameterSlot slot) => InHalf ? MixedPrecision.InHalf(slot.Name) : slot.Name;

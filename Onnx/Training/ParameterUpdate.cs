@@ -2,7 +2,7 @@ namespace Microsoft.ML.Attention.Onnx.Training;
 
 /// <summary>The part of a training graph that takes gradients to the next parameters.</summary>
 /// <param name="builder">Extends the graph; its inputs include the state.</param>
-/// <param name="optimizer">The update rule.</param>
+/// <param name="optimizer">Tells the limit of the gradient and the average.</param>
 /// <param name="groups">The groups of parameters.</param>
 internal sealed class ParameterUpdate(GraphBuilder builder, Optimizer optimizer, IReadOnlyList<ParameterGroup> groups)
 {
@@ -52,9 +52,9 @@ internal sealed class ParameterUpdate(GraphBuilder builder, Optimizer optimizer,
     private void Add(int index, Value gradient, Value step, Value? scale)
     {
         string[] names =
-            [TrainingGraph.WeightsOf(index), .. optimizer.Moments.Select(moment => TrainingGraph.MomentOf(index, moment))];
+            [TrainingGraph.WeightsOf(index), .. groups[index].Optimizer.Moments.Select(moment => TrainingGraph.MomentOf(index, moment))];
         var state = Array.ConvertAll(names, name => builder[name]);
-        var next = optimizer.Update(state[0], gradient, state[1..], scale, step, groups[index]);
+        var next = groups[index].Optimizer.Update(state[0], gradient, state[1..], scale, step, groups[index]);
         for (var i = 0; i < names.Length; i++)
             builder.Output(names[i] + TrainingGraph.NextSuffix, next[i]);
         if (optimizer.AverageDecay is { } decay)

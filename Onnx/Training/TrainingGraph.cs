@@ -32,6 +32,15 @@ public sealed record TrainingOptions
     /// <summary>The update rule.</summary>
     public Optimizer Optimizer { get; init; } = new AdamW();
 
+    /// <summary>
+    /// Another update rule for the parameters that <see cref="UsesSecondOptimizer"/> names, with a weight decay and factors on the learning
+    /// rate of its own. Limit of the gradient and average are those of <see cref="Optimizer"/>, for all parameters. Null for none.
+    /// </summary>
+    public Sgd? SecondOptimizer { get; init; }
+
+    /// <summary>Which parameters, by name, <see cref="SecondOptimizer"/> updates; by default none.</summary>
+    public Func<string, bool> UsesSecondOptimizer { get; init; } = _ => false;
+
     /// <summary>Which float parameters are trained, by name; by default all.</summary>
     public Func<string, bool> IsTrainable { get; init; } = _ => true;
 
@@ -276,28 +285,31 @@ public sealed class TrainingGraph
 
     private void FlattenParameters(Graph graph, string[] parameters, IReadOnlySet<string> inHalf)
     {
-        var optimizer = _options.Optimizer;
         // Parameters of a group are of one size, so that they are cut and joined as rows: ONNX Runtime's CUDA kernels make a table with an
         // entry for each position of the axis, and copy it to the device, in every step.
-        var groups = parameters.Select(name => (Name: name, Tensor: graph.Initializers[name]))
+        var groups = parameters.Select(name => (Name: name, Tensor: graph.Initializers[name], Optimizer: OptimizerOf(name)))
             .GroupBy(entry => (
-                Decay: optimizer.Decays(entry.Name, entry.Tensor.Dims.Count) ? optimizer.WeightDecay : 0,
-                Scale: optimizer.LearningRateScale(entry.Name),
+                entry.Optimizer,
+                Decay: entry.Optimizer.Decays(entry.Name, entry.Tensor.Dims.Count) ? entry.Optimizer.WeightDecay : 0,
+                Scale: entry.Optimizer.LearningRateScale(entry.Name),
                 InHalf: inHalf.Contains(entry.Name),
                 entry.Tensor.ElementCount));
         foreach (var group in groups)
         {
-            var slots = ParameterGroup.Slot(group);
+            var slots = ParameterGroup.Slot(group.Select(entry => (entry.Name, entry.Tensor)));
             var state = WeightsOf(_groups.Count);
             AddState(graph, state, Flat(graph, slots));
-            foreach (var moment in optimizer.Moments)
+            foreach (var moment in group.Key.Optimizer.Moments)
                 AddState(graph, MomentOf(_groups.Count, moment), new float[slots.Sum(slot => slot.Count)]);
-            if (optimizer.AverageDecay is not null)
+            if (_options.Optimizer.AverageDecay is not null)
                 AddState(graph, AverageOf(_groups.Count), Flat(graph, slots));
-            _groups.Add(new(group.Key.Decay, group.Key.Scale, group.Key.InHalf, slots));
+            _groups.Add(new(group.Key.Optimizer, group.Key.Decay, group.Key.Scale, group.Key.InHalf, slots));
             Cut(graph, state, slots, group.Key.InHalf);
         }
     }
+
+    private Optimizer OptimizerOf(string parameter) =>
+        _options.SecondOptimizer is { } second && _options.UsesSecondOptimizer(parameter) ? second : _options.Optimizer;
 
     // What Constant nodes became is no parameter.
     private bool IsParameter(string name, Tensor tensor) =>

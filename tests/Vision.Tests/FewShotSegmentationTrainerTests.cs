@@ -83,6 +83,17 @@ public sealed class FewShotSegmentationTrainerTests : IDisposable
     }
 
     [Fact]
+    public void ThePublishedOptimisersTrain()
+    {
+        var options = Options(epochs: 4);
+        (options.LearningRate, options.SgdLearningRate) = (1e-3f, 0.05f);
+
+        var losses = Fit(options).Trace!.Epochs.Select(epoch => epoch.Loss).ToArray();
+
+        Assert.True(losses[^1] < 0.9 * losses[0], string.Join(" ", losses));
+    }
+
+    [Fact]
     public void TwoShotsAreTrained()
     {
         var options = Options(epochs: 1);

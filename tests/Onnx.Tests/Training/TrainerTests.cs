@@ -39,6 +39,38 @@ public class TrainerTests
         [0.07445008f, 0.5945306f, 0.8349941f, 0.7343692f, 0.2391713f, -0.3685127f], [0.3397205f, 0.7194595f]).Dispose();
 
     [Fact]
+    public void Of_two_optimisers_each_updates_its_parameters_as_it_would_alone()
+    {
+        var (adam, sgd) = (new AdamW { WeightDecay = 0.05f }, new Sgd { WeightDecay = 0.01f, LearningRateScale = _ => 2 });
+        var (all, none) = (Train(adam, null), Train(sgd, null));
+
+        var both = Train(adam, sgd);
+
+        Near(all["left"].AsSpan<float>(), both["left"].AsSpan<float>());
+        Near(none["right"].AsSpan<float>(), both["right"].AsSpan<float>());
+        Assert.NotEqual(all["right"].AsSpan<float>()[0], both["right"].AsSpan<float>()[0], 1e-3);
+
+        static IReadOnlyDictionary<string, Tensor> Train(Optimizer first, Sgd? second)
+        {
+            var builder = new GraphBuilder();
+            var x = builder.Input("x", TensorElementType.Float, ["N", 3]);
+            builder.Output("y", x.MatMul(builder.Initializer("left", Tensor.Create<float>(Sequence(6, 0.1), 3, 2))));
+            builder.Output("z", x.MatMul(builder.Initializer("right", Tensor.Create<float>(Sequence(6, 0.3), 3, 2))));
+            var graph = TrainingGraph.Build(
+                builder.ToModel(), Sizes(4),
+                (_, outputs) => (outputs["y"] * outputs["y"]).ReduceSum([0, 1]) + (outputs["z"] * outputs["z"]).ReduceSum([0, 1]),
+                new() { Optimizer = first, SecondOptimizer = second, UsesSecondOptimizer = name => name == "right" });
+            using var trainer = new Trainer(graph);
+            for (var step = 0; step < 5; step++)
+            {
+                Sequence(12, step * 1.3).CopyTo(trainer.Input<float>("x"));
+                trainer.Step(0.01f);
+            }
+            return trainer.Export().Graph.Initializers;
+        }
+    }
+
+    [Fact]
     public void Batch_normalization_goes_the_way_of_PyTorch()
     {
         var builder = new GraphBuilder();

@@ -84,7 +84,7 @@ public sealed partial class TroubleMakerTrainer : IEstimator<LowLightEnhancement
         using var real = new RealTroubleMaker(pairs, _options.Preprocessing, IsTiled);
         var batches = Batches(pairs, real, run.Seed);
         var net = Ugdc.Build(_options.Predict, new RandomWeights(run.Seed));
-        var stage = new Stage("troublemaker", _options.TroubleMakerEpochCount, batches.Normal, batches.Dark);
+        var stage = new Stage("troublemaker", _options.TroubleMakerEpochCount, batch => batch.Normal, batch => batch.Dark);
         var trained = Train(stage, net, batches, run, (outputs, target) => Losses.SmoothL1(outputs["y"], target));
         var content = new ModelContent(Ugdc.Build(_options.Predict with { DropPathRate = 0 }, trained).ToBytes());
         return new TroubleMakerNet(OnnxSession.Open(_host, content, _options.Scoring.Session), _options.Preprocessing);
@@ -95,7 +95,7 @@ public sealed partial class TroubleMakerTrainer : IEstimator<LowLightEnhancement
     {
         var batches = Batches(pictures, troubleMaker, run.Seed);
         var nets = Ugdc.BuildPipeline(_options.Predict, _options.Enhance, new RandomWeights(run.Seed));
-        var stage = new Stage("predict+enhance", _options.EpochCount, batches.Dark, batches.Normal);
+        var stage = new Stage("predict+enhance", _options.EpochCount, batch => batch.Dark, batch => batch.Normal);
         var trained = Train(stage, nets, batches, run, (outputs, target) =>
             Losses.SmoothL1(outputs["coarse"], target) + Losses.SmoothL1(outputs["normalized"], target));
         return Ugdc.BuildPipeline(_options.Predict with { DropPathRate = 0 }, _options.Enhance with { DropPathRate = 0 }, trained);
@@ -116,11 +116,11 @@ public sealed partial class TroubleMakerTrainer : IEstimator<LowLightEnhancement
         for (var epoch = 1; epoch <= stage.EpochCount; epoch++)
         {
             double lossSum = 0;
-            foreach (var _ in batches.Epoch(epoch, _options.Cancellation))
+            foreach (var batch in batches.Epoch(epoch, _options.Cancellation))
             {
                 _options.Cancellation.ThrowIfCancellationRequested();
-                stage.Input.CopyTo(trainer.Input<float>(PictureInput));
-                stage.Target.CopyTo(trainer.Input<float>(TargetInput));
+                stage.Input(batch).CopyTo(trainer.Input<float>(PictureInput));
+                stage.Target(batch).CopyTo(trainer.Input<float>(TargetInput));
                 var stepLoss = trainer.Step(schedule.At(trainer.StepCount));
                 lossSum += float.IsFinite(stepLoss) ? stepLoss : throw new InvalidOperationException(
                     $"The loss of step {trainer.StepCount} is {stepLoss}: the training does not converge. Lower "
@@ -138,8 +138,8 @@ public sealed partial class TroubleMakerTrainer : IEstimator<LowLightEnhancement
     private LightBatches Batches(LightPictures pictures, TroubleMaker troubleMaker, int seed) => new(
         pictures, troubleMaker, _options.Preprocessing, IsTiled, Math.Min(_options.BatchSize, pictures.Count), seed);
 
-    /// <summary>Nets in training, and where each step finds their input and what should come out.</summary>
-    private sealed record Stage(string Nets, int EpochCount, float[] Input, float[] Target);
+    /// <summary>Nets in training, and what of a batch is their input and what should come out.</summary>
+    private sealed record Stage(string Nets, int EpochCount, Func<LightBatch, float[]> Input, Func<LightBatch, float[]> Target);
 
     private sealed record Run(int Seed, Stopwatch Clock, List<EnhancementEpoch> Epochs, IChannel Channel);
 }

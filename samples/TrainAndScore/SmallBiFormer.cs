@@ -7,7 +7,8 @@ namespace TrainAndScore;
 
 /// <summary>
 /// A BiFormer that two cores train within a minute or so. Size and recipe were chosen on 600 of the training pictures (validation), not
-/// on the test pictures.
+/// on the test pictures: after 12, 14, 16 and 18 epochs of the others 84.5, 85.3, 86.3 and 85.8 % of these were right, which differ by
+/// chance (one standard error is 1.4), so it is 14.
 /// </summary>
 internal static class SmallBiFormer
 {
@@ -20,7 +21,7 @@ internal static class SmallBiFormer
                 Architecture = BiFormer.Variants["biformer_nano"] with { Depths = [1, 1, 1] },
                 Preprocessing = ImagePreprocessing.Stretch(28, 28) with { Mean = Grey(0.286f), StandardDeviation = Grey(0.353f) },
                 Augmentation = ImageAugmentation.Flip with { CropPadding = 1 },
-                EpochCount = 18,
+                EpochCount = 14,
                 BatchSize = 32,
                 LearningRate = 3e-3f,
                 Seed = 1,

@@ -62,4 +62,34 @@ internal static class ReadmeSnippets
         #endregion
         return (images, numbers);
     }
+
+    public static void Detect(MLContext context)
+    {
+        #region snippet
+        var pictures = context.Data.LoadAnnotations(CocoAnnotations.Read("instances_train.json", "train"));
+        var detector = context.MulticlassClassification.Trainers.ObjectDetectionAttention(new ObjectDetectionAttentionTrainer.Options
+        {
+            Architecture = PlainDetr.Variants["plain_detr_nano"],
+            EpochCount = 300,
+        }).Fit(pictures);
+        var held = context.Data.LoadAnnotations(CocoAnnotations.Read("instances_val.json", "val"));
+        Console.WriteLine(context.MulticlassClassification.EvaluateDetections(detector.Transform(held)));
+        context.Model.Save(detector, pictures.Schema, "detector.zip");
+        #endregion
+    }
+
+    public static IDataView Enhance(MLContext context, IDataView photos, IDataView darkPhotos)
+    {
+        #region snippet
+        var enhancer = context.Transforms.EnhanceLowLight(new TroubleMakerTrainer.Options
+        {
+            ImageColumnName = "ImagePath",
+            Predict = Ugdc.Variants["ugdc"],
+            Enhance = Ugdc.Variants["ugdc_enhance"],
+            EpochCount = 40,
+        }).Fit(photos);
+        var enhanced = enhancer.Transform(darkPhotos); // a column Enhanced of MLImage
+        #endregion
+        return enhanced;
+    }
 }

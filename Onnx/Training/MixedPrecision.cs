@@ -6,8 +6,8 @@ namespace Microsoft.ML.Attention.Onnx.Training;
 /// <summary>
 /// Rewrites a graph so that it computes in float16 what gains by it and loses nothing. Products run in half; operators whose results leave
 /// the range of half stay in single precision; all others follow their inputs. What is computed from parameters and inputs alone stays in
-/// single precision up to the first product. A value <c>x</c> in half precision is called <c>x.half</c>; the outputs of the graph keep
-/// their names and types.
+/// single precision up to the first product; a Cast to float32, which does nothing in single precision, keeps what follows there, products
+/// too, up to a CastLike. A value <c>x</c> in half precision is called <c>x.half</c>; the outputs of the graph keep their names and types.
 /// </summary>
 internal sealed class MixedPrecision
 {
@@ -41,6 +41,9 @@ internal sealed class MixedPrecision
 
         /// <summary>Beyond the range of half precision until a product casts it.</summary>
         Single,
+
+        /// <summary>In single precision by the model's own word: behind a Cast from float32 to float32, up to a CastLike.</summary>
+        Required,
     }
 
     /// <summary>The name of a value in half precision.</summary>
@@ -89,8 +92,6 @@ internal sealed class MixedPrecision
 
     private void ComputeInHalf(Node node)
     {
-        if (node is { OpType: "Cast", Domain: "" } && node.Attributes.Int("to") == (long)TensorElementType.Float)
-            node.Attributes["to"] = (long)TensorElementType.Float16;
         var outputs = node.Outputs.ToArray();
         for (var i = 0; i < outputs.Length; i++)
         {
@@ -121,13 +122,16 @@ internal sealed class MixedPrecision
         var inputs = node.Inputs.Where((input, i) => IsReal(input) && !KeepsSingle(node, i)).ToArray();
         if (inputs.Length == 0 || HasGraph(node))
             return Precision.Either;
+        if (node is { OpType: "Cast", Domain: "" } && node.Attributes.Int("to") == (long)TensorElementType.Float)
+            return Precision.Required;
         if (node.Domain == AttentionOp.Domain)
             return Precision.Half;
         if (node.Domain.Length > 0 || Single.Contains(node.OpType) || inputs.Any(IsBeyondHalf))
             return Precision.Single;
-        if (Products.Contains(node.OpType))
-            return Precision.Half;
-        return inputs.Max(input => _precisions.GetValueOrDefault(input));
+        if (node is { OpType: "CastLike", Domain: "" } && IsReal(node.Inputs[1]))
+            return _precisions.GetValueOrDefault(node.Inputs[1]);
+        var most = inputs.Max(input => _precisions.GetValueOrDefault(input));
+        return most < Precision.Required && Products.Contains(node.OpType) ? Precision.Half : most;
     }
 
     // Sizes and regions of Resize are of single precision whatever its input is.

@@ -3,6 +3,7 @@ using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Tests.Models;
 
@@ -105,15 +106,23 @@ public class SccanTests
         Assert.Equal([Trained], gradients.Keys.Intersect([Frozen, Trained]));
     }
 
-    [Fact]
-    public void A_step_of_training_with_the_dice_loss_lowers_it()
+    [Theory]
+    [InlineData(TrainingPrecision.Float32)]
+    [InlineData(TrainingPrecision.Mixed)]
+    public void Training_with_the_dice_loss_lowers_it(TrainingPrecision precision)
     {
+        // ONNX Runtime's CPU provider has no gradient of max-pooling in half precision.
+        var isFrozen = precision == TrainingPrecision.Mixed;
         var inputs = Episodes(2);
         var graph = TrainingGraph.Build(
-            Sccan.Build(Mini, new RandomWeights(1)), new Dictionary<string, long> { ["N"] = 2 },
+            Sccan.Build(Mini with { IsBackboneFrozen = isFrozen }, new RandomWeights(1)), new Dictionary<string, long> { ["N"] = 2 },
             (builder, outputs) => Losses.Dice(
-                outputs["logits"], builder.Input("labels", OnnxRuntime.Tensors.TensorElementType.UInt8, [2, Mini.ImageSize, Mini.ImageSize])),
-            new TrainingOptions { Optimizer = new AdamW() });
+                outputs["logits"], builder.Input("labels", TensorElementType.UInt8, [2, Mini.ImageSize, Mini.ImageSize])),
+            new TrainingOptions { Optimizer = new AdamW(), Precision = precision, FreezeBatchNormalization = isFrozen });
+        var products = graph.Step.Graph.Nodes
+            .Where(node => node.OpType == "MatMul" && node.Name.StartsWith("prior/", StringComparison.Ordinal)).ToArray();
+        Assert.NotEmpty(products);
+        Assert.All(products, node => Assert.Equal(TensorElementType.Float, graph.Step.Graph.Info(node.Outputs[0]).Type));
         using var trainer = new Trainer(graph, seed: 1);
         inputs["x"].AsSpan<float>().CopyTo(trainer.Input<float>("x"));
         inputs["support"].AsSpan<float>().CopyTo(trainer.Input<float>("support"));
@@ -123,7 +132,7 @@ public class SccanTests
             labels[i] = (byte)(i % Mini.ImageSize < 12 ? 1 : i % Mini.ImageSize < 14 ? 255 : 0);
         var first = trainer.Step(1e-3f);
         var last = first;
-        for (var step = 0; step < 20; step++)
+        for (var step = 0; step < 15; step++)
             last = trainer.Step(1e-3f);
         Assert.InRange(last, 0, 0.9f * first);
     }

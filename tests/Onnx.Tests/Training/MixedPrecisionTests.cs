@@ -141,6 +141,24 @@ public class MixedPrecisionTests
         Assert.Equal(TensorElementType.Float, graph.Info("y").Type);
     }
 
+    [Fact]
+    public void What_a_model_casts_to_single_precision_stays_there()
+    {
+        var builder = new GraphBuilder();
+        var x = builder.Input("x", TensorElementType.Float, [4, 8]);
+        var product = x.MatMul(builder.Initializer("weight", Noisy(1, 8, 8)));
+        var likeness = product.Cast(TensorElementType.Float).MatMul(product.Transpose(1, 0)).Softmax();
+        builder.Output("y", builder.Op("CastLike", [likeness, product]).MatMul(product));
+        var graph = builder.Graph.Clone();
+        ShapeInference.Infer(graph);
+        MixedPrecision.Apply(graph, new HashSet<string>());
+        var types = graph.Nodes.Where(node => node.OpType is "MatMul" or "Softmax")
+            .Select(node => graph.Info(node.Outputs[0]).Type!.Value);
+        Assert.Equal([TensorElementType.Float16, TensorElementType.Float, TensorElementType.Float, TensorElementType.Float16], types);
+        var inputs = new Dictionary<string, Tensor> { ["x"] = RandomTensor.Float(1, 4, 8) };
+        Assert.Equal([4, 8], SessionRunner.Run(new GraphBuilder(graph).ToModel(), inputs)["y"].Dims);
+    }
+
     private static OnnxModel SmallBiFormer() => BiFormer.Build(
         new()
         {

@@ -1,0 +1,30 @@
+using Microsoft.ML.Attention;
+using Microsoft.ML.Attention.Onnx.Models;
+
+namespace ClinicalTimeSeries;
+
+/// <summary>How the attention networks are trained on some hundreds of stays.</summary>
+internal static class Recipe
+{
+    /// <summary>
+    /// Bins of two hours, the temporal branch alone with an eighth of the published width after an embedding of 32: there are too few stays
+    /// for more.
+    /// </summary>
+    public static TemporalAttentionTrainer.Options Create(
+        IReadOnlyList<SeriesVariable> variables, int memberCount, int epochCount, int seed, ExecutionProvider provider) => new()
+    {
+        Variables = variables,
+        Preprocessing = new() { BinCount = 24, BinWidth = 2 },
+        Architecture = new()
+        {
+            Branches = TscanBranches.Temporal, EmbeddingWidth = 32, AttentionWidth = 64, HiddenWidth = 64, HeadCount = 4, HeadWidth = 0,
+        },
+        MemberCount = memberCount,
+        EpochCount = epochCount,
+        BatchSize = 16,
+        LearningRate = 2e-3f,
+        ValidationFraction = 0.2,
+        Seed = seed,
+        Scoring = new() { Session = new() { ExecutionProvider = provider } },
+    };
+}

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Samples.Tests.BatchScoring;
 
 namespace Samples.Tests.ClinicalTimeSeries;
 
@@ -11,18 +12,15 @@ public sealed class ClinicalTimeSeriesTests : IDisposable
     [Fact]
     public void DrawnStaysAreComparedAndExplained()
     {
-        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "ClinicalTimeSeries"))
+        string[] arguments = ["--stays", "80", "--folds", "2", "--members", "1", "--epochs", "12", "--output", _folder["out"]];
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "ClinicalTimeSeries.dll"), .. arguments])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        foreach (var argument in new[] { "--stays", "80", "--folds", "2", "--members", "1", "--epochs", "12", "--output", _folder["out"] })
-            start.ArgumentList.Add(argument);
         using var process = Process.Start(start)!;
-        var error = process.StandardError.ReadToEndAsync(TestContext.Current.CancellationToken);
-        var text = process.StandardOutput.ReadToEnd();
-        process.WaitForExit();
-        Assert.True(process.ExitCode == 0, text + error.Result);
+        var (exitCode, text, error) = BatchScoringProcess.ReadToEnd(process);
+        Assert.True(exitCode == 0, text + error);
         Assert.Contains("TemporalAttention ahead of FastTree by", text);
         foreach (var file in new[] { "mortality.zip", "key-indicators.csv", "contributions.png" })
             Assert.True(File.Exists(Path.Combine(_folder["out"], file)), file);

@@ -10,16 +10,16 @@ var device = new Option<ExecutionProvider>("--device")
     Description = "cpu, or cuda.", DefaultValueFactory = _ => ExecutionProvider.Cpu,
 };
 var minutes = new Option<double?>("--minutes") { Description = "How long to train at most; by default as the epochs take." };
-var epochs = new Option<int?>("--epochs") { Description = "How often each scene is a query; 12 unless given, 200 with --minutes." };
+var epochs = new Option<int?>("--epochs") { Description = "How often each scene is a query; 20 unless given, 200 with --minutes." };
 var shots = new Option<int>("--shots") { Description = "Supports of an episode.", DefaultValueFactory = _ => 1 };
 var fold = new Option<int>("--fold")
 {
     Description = $"Which two classes are new in the test, 0 to {Fold.Count - 1}.", DefaultValueFactory = _ => 0,
 };
 var size = new Option<int?>("--size") { Description = "Height and width of the scenes, a multiple of 32; 64 unless given, 128 on cuda." };
-var scenes = new Option<int?>("--scenes") { Description = "Scenes to train on; 400 unless given, 6,000 on cuda." };
+var scenes = new Option<int?>("--scenes") { Description = "Scenes to train on; 600 unless given, 6,000 on cuda." };
 var batch = new Option<int>("--batch") { Description = "Episodes a step.", DefaultValueFactory = _ => 8 };
-var rate = new Option<float>("--learning-rate") { Description = "The highest learning rate.", DefaultValueFactory = _ => 2e-3f };
+var rate = new Option<float>("--learning-rate") { Description = "The highest learning rate.", DefaultValueFactory = _ => 3e-3f };
 var sets = new Option<int?>("--sets") { Description = "Support sets of each new class; 5 unless given, 10 on cuda." };
 var queries = new Option<int?>("--queries") { Description = "Queries of each support set; 10 unless given, 25 on cuda." };
 var precision = new Option<TrainingPrecision>("--precision")
@@ -66,8 +66,8 @@ command.SetAction(parsed =>
                 Fold = new(parsed.GetValue(fold)),
                 ShotCount = parsed.GetValue(shots),
                 Size = parsed.GetValue(size) ?? (isCuda ? 128 : 64),
-                SceneCount = parsed.GetValue(scenes) ?? (isCuda ? 6000 : 400),
-                EpochCount = parsed.GetValue(epochs) ?? (parsed.GetValue(minutes) is null ? 12 : 200),
+                SceneCount = parsed.GetValue(scenes) ?? (isCuda ? 6000 : 600),
+                EpochCount = parsed.GetValue(epochs) ?? (parsed.GetValue(minutes) is null ? 20 : 200),
                 TimeLimit = parsed.GetValue(minutes) is { } limit ? TimeSpan.FromMinutes(limit) : null,
                 BatchSize = parsed.GetValue(batch),
                 LearningRate = parsed.GetValue(rate),

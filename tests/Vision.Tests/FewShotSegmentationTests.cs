@@ -134,7 +134,8 @@ public sealed class FewShotSegmentationTests : IDisposable
         var runs = Runs(scored);
         Assert.Empty(runs[1]);
         Assert.Equal(runs[0], runs[2]);
-        Assert.Equal(1, ((FewShotSegmentationTransformer)segmenter).BadRowCount / 3);
+        // Each of the three columns was read by itself.
+        Assert.Equal(3, segmenter.BadRowCount);
 
         using var strict = Segmenter(Support(1));
         Assert.Contains("bad.png", Assert.ThrowsAny<Exception>(() => Runs(strict.Transform(data))).ToString());

@@ -4,6 +4,7 @@ using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
+using Tensor = Microsoft.ML.Attention.Onnx.Tensor;
 
 namespace Benchmarks;
 
@@ -33,7 +34,7 @@ internal static class OpBenchmark
 
     private static IEnumerable<Case> Cases(long n)
     {
-        foreach (var benchmark in BoxRelativeCases().Concat(RaftMixingCases(n)))
+        foreach (var benchmark in BoxRelativeCases().Concat(RaftMixingCases(n)).Concat(SelfCalibratedCases()))
             yield return benchmark;
         (long Size, long Width, int Heads, int TopK)[] stages = [(56, 64, 2, 1), (28, 128, 4, 4), (14, 256, 8, 16)];
         foreach (var (size, width, heads, topK) in stages)
@@ -75,6 +76,30 @@ internal static class OpBenchmark
     }
 
     // The columns of RaftMLP-S's levels.
+    // A shifted block of SCCAN at the published size, 8 queries.
+    private static IEnumerable<Case> SelfCalibratedCases()
+    {
+        const int Batch = 8, Windows = 81, Positions = 64, Width = 256;
+        Attributes attributes = new() { ["num_heads"] = 8 };
+        const string Label = "8 x 81 windows of [64, 256]";
+        yield return new($"SelfCalibratedCrossAttention {Label}", (builder, input) => builder.Ops(
+            nameof(SelfCalibratedCrossAttention), Inputs(builder, input), 1, attributes.Clone(), AttentionOp.Domain));
+        yield return new($"SelfCalibratedCrossAttention + Grad {Label}", (builder, input) =>
+        {
+            var arguments = Inputs(builder, input);
+            var forward = builder.Ops(nameof(SelfCalibratedCrossAttention), arguments, 2, attributes.Clone(), AttentionOp.Domain);
+            return builder.Ops(
+                nameof(SelfCalibratedCrossAttentionGrad), [input([Batch, Windows, Positions, Width]), .. arguments, .. forward], 2,
+                attributes.Clone(), AttentionOp.Domain);
+        });
+
+        static Value[] Inputs(GraphBuilder builder, Func<long[], Value> input) =>
+        [
+            input([Batch, Windows, Positions, 3 * Width]), input([Batch, Windows, Positions, 2 * Width]),
+            builder.Constant(Tensor.Create<long>([.. Enumerable.Range(0, Batch * Windows).Select(i => 7L * i % Windows)], Batch, Windows)),
+        ];
+    }
+
     private static IEnumerable<Case> RaftMixingCases(long n)
     {
         const int RaftSize = 2;

@@ -24,6 +24,14 @@ internal sealed class Parameters
         (_values, _missing, _wrongShapes, _ignored) = (new(StringComparer.Ordinal), [], [], new(StringComparer.Ordinal));
     }
 
+    /// <summary>Parameters that are values of the graph already, by name.</summary>
+    public Parameters(GraphBuilder builder, IReadOnlyDictionary<string, Value> values)
+        : this(builder, new Checkpoint(new Dictionary<string, Tensor>(), "the values given"))
+    {
+        foreach (var (name, value) in values)
+            _values[name] = value;
+    }
+
     private Parameters(Parameters parent, string segment)
     {
         (_builder, _source, _segment, _prefix) = (parent._builder, parent._source, segment, parent._prefix + segment + ".");

@@ -1,3 +1,4 @@
+using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -27,6 +28,25 @@ public enum TscanFeaturePooling
 
     /// <summary>The mean over the columns, beside what the temporal branch gives.</summary>
     Columns = 1,
+}
+
+/// <summary>How a <see cref="Tscan"/> makes one prediction of what its branches give.</summary>
+public enum TscanFusion
+{
+    /// <summary>As the published code does: see <see cref="TscanFeaturePooling"/>; then a hidden layer of <see cref="TscanConfig.HeadWidth"/>.</summary>
+    Published = 0,
+
+    /// <summary>The means side by side, and one layer.</summary>
+    Concatenation = 1,
+
+    /// <summary>The sum of the means, and one layer.</summary>
+    Sum = 2,
+
+    /// <summary>The products of the means, with the signed square root and unit length, and one layer.</summary>
+    Bilinear = 3,
+
+    /// <summary>A layer for each branch, and the larger of the two predictions.</summary>
+    Maximum = 4,
 }
 
 /// <summary>What follows the hidden layer in the head of a <see cref="Tscan"/>.</summary>
@@ -84,6 +104,18 @@ public sealed record TscanConfig
     /// <summary>How the feature branch ends.</summary>
     public TscanFeaturePooling FeaturePooling { get; init; }
 
+    /// <summary>How the branches are joined where both are used; all but the first are the paper's, of which no code is published.</summary>
+    public TscanFusion Fusion { get; init; }
+
+    /// <summary>
+    /// Whether the values of the attention to the segment before are made by two layers of queries and keys side by side, as the paper says,
+    /// and not the keys, as in the published code.
+    /// </summary>
+    public bool MixesValues { get; init; }
+
+    /// <summary>Whether a token of a segment but the first sees no later ones, as in the published code; the paper does not say so.</summary>
+    public bool IsCausal { get; init; } = true;
+
     /// <summary>The width of the head's hidden layer where both branches are used; 0 for none.</summary>
     public int HeadWidth { get; init; } = 20;
 
@@ -106,6 +138,8 @@ public sealed record TscanConfig
         Check(EmbeddingWidth >= 0, nameof(EmbeddingWidth), $"is {EmbeddingWidth}; it must be 0 or more");
         Check(EmbeddingWidth == 0 || Branches == TscanBranches.Temporal || FeaturePooling == TscanFeaturePooling.Columns,
             nameof(EmbeddingWidth), "needs TscanFeaturePooling.Columns where both branches are used: the means of the branches differ in width");
+        Check(EmbeddingWidth == 0 || Fusion is TscanFusion.Published or TscanFusion.Concatenation or TscanFusion.Maximum,
+            nameof(EmbeddingWidth), $"does not go with TscanFusion.{Fusion}: the means of the branches differ in width");
         Check(HeadCount > 0 && AttentionWidth % HeadCount == 0, nameof(AttentionWidth),
             $"is {AttentionWidth}, not a multiple of {nameof(HeadCount)}, {HeadCount}");
         Check(DropoutRate is >= 0 and < 1, nameof(DropoutRate), $"is {DropoutRate}; it must be at least 0 and below 1");
@@ -126,7 +160,7 @@ public sealed record TscanConfig
 /// </summary>
 public static class Tscan
 {
-    private const float Masked = -1e9f;
+    internal const float Masked = -1e9f;
     private const float Epsilon = 1e-6f;
 
     /// <summary>
@@ -141,7 +175,7 @@ public static class Tscan
         config.Validate();
         var builder = new GraphBuilder("tscan");
         var parameters = new Parameters(builder, weights);
-        builder.Output("logits", new Network(config, builder, parameters).Logits(Input(builder, config)));
+        builder.Output("logits", new Network(config, parameters).Logits(Input(builder, config)));
         parameters.ThrowIfUnfit();
         return builder.ToModel();
     }
@@ -157,9 +191,9 @@ public static class Tscan
         config.Validate();
         var builder = new GraphBuilder("tscan");
         var parameters = new Parameters(builder, weights);
-        var network = new Network(config, builder, parameters);
+        var network = new Network(config, parameters, keepsMaps: true);
         builder.Output("logits", network.Logits(Input(builder, config)));
-        network.AddImportance();
+        network.AddImportance(builder);
         parameters.ThrowIfUnfit();
         return builder.ToModel();
     }
@@ -177,7 +211,7 @@ public static class Tscan
         var parameters = new Parameters(builder, weights);
         var x = Input(builder, config);
         var sum = Enumerable.Range(0, memberCount)
-            .Select(member => new Network(config, builder, parameters["members"][$"{member}"]).Logits(x)).Aggregate((a, b) => a + b);
+            .Select(member => new Network(config, parameters["members"][$"{member}"]).Logits(x)).Aggregate((a, b) => a + b);
         builder.Output("logits", sum / memberCount);
         parameters.ThrowIfUnfit();
         return builder.ToModel();
@@ -186,16 +220,27 @@ public static class Tscan
     private static Value Input(GraphBuilder builder, TscanConfig config) =>
         builder.Input("x", TensorElementType.Float, Shape.Create(["N", config.BinCount, config.InputCount]));
 
-    private sealed class Network(TscanConfig config, GraphBuilder builder, Parameters parameters)
+    /// <summary>The network, and its parts for tests.</summary>
+    /// <param name="config">The hyper-parameters.</param>
+    /// <param name="parameters">Those of the network, or of the part.</param>
+    /// <param name="keepsMaps">Whether attention maps are values of the graph; else attention is one operator.</param>
+    internal sealed class Network(TscanConfig config, Parameters parameters, bool keepsMaps = false)
     {
         /// <summary>Attention maps [N, heads, queries, keys] by branch: of the first segment, then to the segment before each other.</summary>
         private readonly Dictionary<string, List<Value>> _maps = [];
 
-        public void AddImportance()
+        /// <summary>What the temporal branch gives [N, L, width]; null if there is none.</summary>
+        public Value? TemporalTokens { get; private set; }
+
+        /// <summary>What the feature branch gives [N, columns, L]; null if there is none.</summary>
+        public Value? FeatureTokens { get; private set; }
+
+        public void AddImportance(GraphBuilder builder)
         {
             if (_maps.TryGetValue("", out var temporal))
             {
-                var segments = temporal.Select((map, i) => (i == 0 ? map.ReduceMean([1, 2]) : VisibleShare(map)).Unsqueeze(1));
+                var segments = temporal.Select((map, i) =>
+                    (i == 0 || !config.IsCausal ? map.ReduceMean([1, 2]) : VisibleShare(map)).Unsqueeze(1));
                 builder.Output("time_importance", builder.Concat(1, [.. segments]));
             }
             if (_maps.TryGetValue("f", out var feature))
@@ -203,11 +248,11 @@ public static class Tscan
         }
 
         // What a key gets of a causal map, per query that sees it, scaled to sum 1.
-        private Value VisibleShare(Value map)
+        private static Value VisibleShare(Value map)
         {
             var length = map.Shape[-1].Value;
             var weights = Enumerable.Range(0, (int)length).Select(key => 1f / (length - key)).ToArray();
-            var share = map.ReduceMean([1]).ReduceSum([1]) * builder.Constant(Tensor.Create<float>(weights, 1, length));
+            var share = map.ReduceMean([1]).ReduceSum([1]) * map.Builder.Constant(Tensor.Create<float>(weights, 1, length));
             return share / share.ReduceSum([1], keepDims: true);
         }
 
@@ -216,25 +261,52 @@ public static class Tscan
             var values = x.Slice(2, 0, config.ColumnCount);
             var segments = Enumerable.Range(0, config.SegmentCount)
                 .Select(i => values.Slice(1, i * config.SegmentLength, (i + 1) * config.SegmentLength)).ToArray();
-            var decoder = parameters["decoder"];
-            var temporal = config.Branches == TscanBranches.Feature ? null
-                : Branch(Array.ConvertAll(segments, Embed), decoder, "").ReduceMean([1]);
-            var feature = config.Branches == TscanBranches.Temporal ? null
-                : Branch(Array.ConvertAll(segments, segment => segment.Transpose(0, 2, 1)), decoder, "f")
-                    .ReduceMean([config.FeaturePooling == TscanFeaturePooling.Bins ? 2 : 1]);
-            return Head(temporal, feature);
+            if (config.Branches != TscanBranches.Feature)
+                TemporalTokens = Branch(Array.ConvertAll(segments, Embed), "");
+            if (config.Branches != TscanBranches.Temporal)
+                FeatureTokens = Branch(Array.ConvertAll(segments, segment => segment.Transpose(0, 2, 1)), "f");
+            return Head(
+                TemporalTokens?.ReduceMean([1]), FeatureTokens?.ReduceMean([config.FeaturePooling == TscanFeaturePooling.Bins ? 2 : 1]));
         }
 
         private Value Head(Value? temporal, Value? feature)
         {
             if (temporal is null || feature is null)
-                return Dense(Dropout((temporal ?? feature)!), parameters[temporal is null ? "Dense" : "Dense2"], config.OutputCount);
-            var joined = config.FeaturePooling == TscanFeaturePooling.Bins
-                ? (temporal + feature) * 0.5 : builder.Concat(1, temporal, feature);
-            joined = Dropout(joined);
+                return Predict(Dropout((temporal ?? feature)!), temporal is null ? "Dense" : "Dense2");
+            var builder = temporal.Builder;
+            switch (config.Fusion)
+            {
+                case TscanFusion.Concatenation:
+                    return Predict(Dropout(builder.Concat(1, temporal, feature)), "Dense");
+                case TscanFusion.Sum:
+                    return Predict(Dropout(temporal + feature), "Dense");
+                case TscanFusion.Bilinear:
+                    return Predict(Dropout(Bilinear(temporal, feature)), "Dense");
+                case TscanFusion.Maximum:
+                    return builder.Op("Max", [Score(temporal, "Dense_t"), Score(feature, "Dense_f")]);
+            }
+            var joined = Dropout(config.FeaturePooling == TscanFeaturePooling.Bins
+                ? (temporal + feature) * 0.5 : builder.Concat(1, temporal, feature));
             if (config.HeadWidth > 0)
                 joined = Dropout(Activate(Dense(joined, parameters["Dense1"], config.HeadWidth)));
-            return Dense(joined, parameters["Dense2"], config.OutputCount);
+            return Predict(joined, "Dense2");
+        }
+
+        private Value Predict(Value value, string layer) => Dense(value, parameters[layer], config.OutputCount);
+
+        // Such that the larger score is the larger prediction: all activations of tasks but softmax are monotone.
+        private Value Score(Value pooled, string layer)
+        {
+            var logits = Predict(Dropout(pooled), layer);
+            return config.HeadActivation == TscanHiddenActivation.Softmax ? logits.LogSoftmax() : logits;
+        }
+
+        private static Value Bilinear(Value temporal, Value feature)
+        {
+            const double Least = 1e-12;
+            var product = temporal * feature;
+            product = product.Apply("Sign") * (product.Apply("Abs") + Least).Apply("Sqrt");
+            return product / ((product * product).ReduceSum([1], keepDims: true).Apply("Sqrt") + Least);
         }
 
         private Value Activate(Value value) => config.HeadActivation switch
@@ -248,55 +320,78 @@ public static class Tscan
             config.EmbeddingWidth == 0 ? bins : Dropout(Dense(bins, parameters["embedding"], config.EmbeddingWidth));
 
         // [N, L, width], a segment after the other.
-        private Value Branch(Value[] segments, Parameters decoder, string suffix)
+        private Value Branch(Value[] segments, string suffix)
         {
-            var position = Positions(segments[0].Shape[1].Value, segments[0].Shape[2].Value);
-            var memory = segments[0] + position;
-            Value? map = null;
-            for (var layer = 0; layer < config.EncoderDepth; layer++)
-                (memory, map) = Encode(memory, decoder["encoder" + suffix]["encode_layer"][$"{layer}"]);
-            var maps = _maps[suffix] = [map!];
+            var decoder = parameters["decoder"];
+            var (memory, map) = Encode(segments[0], decoder["encoder" + suffix]);
+            List<Value> maps = [map!];
             for (var i = 1; i < segments.Length; i++)
             {
-                var x = segments[i] + position;
-                for (var layer = 0; layer < config.DecoderDepth; layer++)
-                    (x, map) = Decode(x, memory, decoder[$"decoder{suffix}{i}"]["decoder_layer"][$"{layer}"]);
+                (memory, map) = Decode(segments[i], memory, decoder[$"decoder{suffix}{i}"]);
                 maps.Add(map!);
-                memory = x;
             }
+            if (keepsMaps)
+                _maps[suffix] = maps;
             return memory;
         }
 
-        private (Value Output, Value Map) Encode(Value x, Parameters layer)
+        /// <summary>The layers of the first segment, and the attention map of the last of them.</summary>
+        public (Value Output, Value? Map) Encode(Value x, Parameters block)
         {
-            var (attention, map) = Attend(x, x, layer["att"], null);
-            x = (x + attention).LayerNorm(layer["layernorm1"], Epsilon);
-            return ((x + Feed(x, layer["ffn"])).LayerNorm(layer["layernorm3"], Epsilon), map);
+            x += Positions(x);
+            Value? map = null;
+            for (var i = 0; i < config.EncoderDepth; i++)
+            {
+                var layer = block["encode_layer"][$"{i}"];
+                (var attention, map) = Attend(x, x, x, layer["att"], null);
+                x = (x + attention).LayerNorm(layer["layernorm1"], Epsilon);
+                x = (x + Feed(x, layer["ffn"])).LayerNorm(layer["layernorm3"], Epsilon);
+            }
+            return (x, map);
         }
 
+        /// <summary>The layers of another segment, and the map of the last one's attention to the segment before.</summary>
         // One normalisation after both attentions, as in the published code.
-        private (Value Output, Value Map) Decode(Value x, Value memory, Parameters layer)
+        public (Value Output, Value? Map) Decode(Value x, Value memory, Parameters block)
         {
-            var mask = Mask(x.Shape[1].Value);
-            x = (x + Attend(x, x, layer["sel_att"], mask).Output).LayerNorm(layer["layernorm1"], Epsilon);
-            var (attention, map) = Attend(x, memory, layer["att"], mask);
-            x = (x + attention).LayerNorm(layer["layernorm1"], Epsilon);
-            return ((x + Feed(x, layer["ffn"])).LayerNorm(layer["layernorm2"], Epsilon), map);
+            x += Positions(x);
+            var mask = config.IsCausal ? CausalMask(x) : null;
+            Value? map = null;
+            for (var i = 0; i < config.DecoderDepth; i++)
+            {
+                var layer = block["decoder_layer"][$"{i}"];
+                x = (x + Attend(x, x, x, layer["sel_att"], mask).Output).LayerNorm(layer["layernorm1"], Epsilon);
+                var values = config.MixesValues ? Hidden(x.Builder.Concat(2, x, memory), layer["value_mlp"], x.Shape[-1].Value) : memory;
+                (var attention, map) = Attend(x, memory, values, layer["att"], mask);
+                x = (x + attention).LayerNorm(layer["layernorm1"], Epsilon);
+                x = (x + Feed(x, layer["ffn"])).LayerNorm(layer["layernorm2"], Epsilon);
+            }
+            return (x, map);
         }
 
-        private Value Feed(Value x, Parameters layer) => Dropout(
-            Dense(Dense(x, layer["0"], config.HiddenWidth).Apply("Relu"), layer["1"], x.Shape[-1].Value));
-
-        private (Value Output, Value Map) Attend(Value x, Value memory, Parameters layer, Value? mask)
+        /// <summary>Multi-head attention with its projections, and its map if maps are kept.</summary>
+        public (Value Output, Value? Map) Attend(
+            Value queries, Value keys, Value values, Parameters layer, Value? mask, long? width = null)
         {
-            var query = Heads(Dense(x, layer["query_dense"], config.AttentionWidth));
-            var key = Heads(Dense(memory, layer["key_dense"], config.AttentionWidth));
-            var value = Heads(Dense(memory, layer["value_dense"], config.AttentionWidth));
-            var scores = query.MatMul(key.Transpose(0, 1, 3, 2)) * (1 / Math.Sqrt(config.AttentionWidth / config.HeadCount));
+            var query = Dense(queries, layer["query_dense"], config.AttentionWidth);
+            var key = Dense(keys, layer["key_dense"], config.AttentionWidth);
+            var value = Dense(values, layer["value_dense"], config.AttentionWidth);
+            var (heads, map) = keepsMaps ? AttendByMap(query, key, value, mask)
+                : (MultiHeadAttention.Apply(query, key, value, config.HeadCount, mask), null);
+            return (Dropout(Dense(heads, layer["combine_heads"], width ?? queries.Shape[-1].Value)), map);
+        }
+
+        private (Value Heads, Value? Map) AttendByMap(Value query, Value key, Value value, Value? mask)
+        {
+            var scores = Heads(query).MatMul(Heads(key).Transpose(0, 1, 3, 2)) * (1 / Math.Sqrt(config.AttentionWidth / config.HeadCount));
             var map = (mask is null ? scores : scores + mask).Softmax();
-            var heads = map.MatMul(value).Transpose(0, 2, 1, 3).Reshape(0, 0, config.AttentionWidth);
-            return (Dropout(Dense(heads, layer["combine_heads"], x.Shape[-1].Value)), map);
+            return (map.MatMul(Heads(value)).Transpose(0, 2, 1, 3).Reshape(0, 0, config.AttentionWidth), map);
         }
+
+        private Value Feed(Value x, Parameters layer) => Dropout(Hidden(x, layer, x.Shape[-1].Value));
+
+        private Value Hidden(Value x, Parameters layer, long width) =>
+            Dense(Dense(x, layer["0"], config.HiddenWidth).Apply("Relu"), layer["1"], width);
 
         private Value Heads(Value value) =>
             value.Reshape(0, 0, config.HeadCount, config.AttentionWidth / config.HeadCount).Transpose(0, 2, 1, 3);
@@ -310,19 +405,22 @@ public static class Tscan
         }
 
         private Value Dropout(Value value) => config.DropoutRate == 0 ? value
-            : builder.Op("Dropout", [value, builder.Constant(Tensor.Scalar(config.DropoutRate))]);
+            : value.Builder.Op("Dropout", [value, value.Builder.Constant(Tensor.Scalar(config.DropoutRate))]);
 
-        private Value Mask(long length)
+        /// <summary>0 where a query sees a key, for the queries and keys of a segment.</summary>
+        public static Value CausalMask(Value x)
         {
+            var length = (int)x.Shape[1].Value;
             var mask = new float[length * length];
             for (var i = 0; i < length; i++)
-                mask.AsSpan((int)(i * length) + i + 1, (int)length - i - 1).Fill(Masked);
-            return builder.Constant(Tensor.Create<float>(mask, 1, 1, length, length));
+                mask.AsSpan((i * length) + i + 1, length - i - 1).Fill(Masked);
+            return x.Builder.Constant(Tensor.Create<float>(mask, 1, 1, length, length));
         }
 
         // All sines, then all cosines, not in turns.
-        private Value Positions(long length, long width)
+        private static Value Positions(Value x)
         {
+            var (length, width) = (x.Shape[1].Value, x.Shape[2].Value);
             var table = new float[length * width];
             for (var p = 0; p < length; p++)
             {
@@ -333,7 +431,7 @@ public static class Tscan
                     table[(p * width) + column] = (float)(i % 2 == 0 ? Math.Sin(angle) : Math.Cos(angle));
                 }
             }
-            return builder.Constant(Tensor.Create<float>(table, 1, length, width));
+            return x.Builder.Constant(Tensor.Create<float>(table, 1, length, width));
         }
     }
 }

@@ -42,7 +42,7 @@ public sealed class MultiHeadAttention : AttentionOp
     internal override Value?[] Gradient(NodeGradient node) => node.Builder.Ops(
         nameof(MultiHeadAttentionGrad),
         [node.Grad, node.Input(0), node.Input(1), node.Input(2), node.Input(3), node.Output(0), node.Output(1)],
-        HasBias(node.Input(3)) ? 4 : 3, node.Attributes.Clone(), Domain);
+        HasBias(node.Input(3)) && node.IsNeeded(3) ? 4 : 3, node.Attributes.Clone(), Domain);
 
     internal override IEnumerable<Kernel> Kernels => MultiHeadAttentionKernels.OfAttention;
 

@@ -39,7 +39,7 @@ public sealed class MultiHeadSelfAttention : AttentionOp
     internal override Value?[] Gradient(NodeGradient node) => node.Builder.Ops(
         nameof(MultiHeadSelfAttentionGrad),
         [node.Grad, node.Input(0), node.Input(1), node.Output(0), node.Output(1)],
-        MultiHeadAttention.HasBias(node.Input(1)) ? 2 : 1, node.Attributes.Clone(), Domain);
+        MultiHeadAttention.HasBias(node.Input(1)) && node.IsNeeded(1) ? 2 : 1, node.Attributes.Clone(), Domain);
 
     internal override IEnumerable<Kernel> Kernels => MultiHeadAttentionKernels.OfSelfAttention;
 

@@ -37,7 +37,7 @@ internal static class Backward
         {
             using var scope = builder.Scope("grad/" + node.Name);
             var outputGradients = node.Outputs.ConvertAll(gradients.GetValueOrDefault);
-            var inputGradients = Gradients.Of(new NodeGradient(builder, node, outputGradients));
+            var inputGradients = Gradients.Of(new NodeGradient(builder, node, outputGradients, active));
             for (var i = 0; i < inputGradients.Length; i++)
             {
                 if (inputGradients[i] is { } gradient && active.Contains(node.Inputs[i]))

@@ -7,7 +7,9 @@ namespace Microsoft.ML.Attention.Onnx.Training;
 /// <param name="builder">Extends the graph that holds the node.</param>
 /// <param name="node">The node.</param>
 /// <param name="outputGradients">The gradients of its outputs, null where none flows.</param>
-internal sealed class NodeGradient(GraphBuilder builder, Node node, IReadOnlyList<Value?> outputGradients)
+/// <param name="active">The names of the values whose gradients are of use.</param>
+internal sealed class NodeGradient(
+    GraphBuilder builder, Node node, IReadOnlyList<Value?> outputGradients, IReadOnlySet<string> active)
 {
     public GraphBuilder Builder => builder;
 
@@ -27,6 +29,9 @@ internal sealed class NodeGradient(GraphBuilder builder, Node node, IReadOnlyLis
     public bool HasInput(int index) => index < node.Inputs.Count && node.Inputs[index].Length > 0;
 
     public Value Input(int index) => HasInput(index) ? builder[node.Inputs[index]] : throw Unsupported($"input {index} is missing");
+
+    /// <summary>Whether the gradient of an input is of use; rules give it all the same where that costs nothing.</summary>
+    public bool IsNeeded(int input) => active.Contains(node.Inputs[input]);
 
     /// <summary>The sizes of an input.</summary>
     public long[] Sizes(int input) => Input(input).Shape.ToArray();

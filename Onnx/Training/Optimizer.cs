@@ -78,6 +78,48 @@ public sealed record AdamW : Optimizer
         });
 }
 
+/// <summary>
+/// Adam as Keras computes it: <see cref="Epsilon"/> is added to the root of the mean of squares before that is corrected for its start.
+/// Weight decay, of which there is none by default, is added to the gradient.
+/// <para>Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", ICLR 2015 (arXiv 1412.6980), the form before section 2.1.</para>
+/// </summary>
+public sealed record Adam : Optimizer
+{
+    /// <summary>The decay of the mean of gradients.</summary>
+    public float Beta1 { get; init; } = 0.9f;
+
+    /// <summary>The decay of the mean of squared gradients.</summary>
+    public float Beta2 { get; init; } = 0.999f;
+
+    /// <summary>Keeps the denominator from zero.</summary>
+    public float Epsilon { get; init; } = 1e-7f;
+
+    internal override string[] Moments => ["first_moment", "second_moment"];
+
+    // The correction of the second moment goes into the learning rate, so that AdamWStep corrects none.
+    internal override void Prepare(long step, float learningRate, Span<float> numbers)
+    {
+        numbers[0] = (float)(learningRate * Math.Sqrt(1 - Math.Pow(Beta2, step)));
+        numbers[1] = (float)(1 - Math.Pow(Beta1, step));
+        numbers[2] = 1;
+    }
+
+    internal override Value[] Update(Value weights, Value gradient, Value[] moments, Value? gradientScale, Value step, ParameterGroup group)
+    {
+        var scale = gradientScale ?? weights.Builder.Scalar(1, weights);
+        if (group.WeightDecay != 0)
+            gradient += weights * group.WeightDecay / scale;
+        return AdamWStep.Apply(weights, gradient, moments[0], moments[1], scale, step, new()
+        {
+            ["beta1"] = Beta1,
+            ["beta2"] = Beta2,
+            ["epsilon"] = Epsilon,
+            ["weight_decay"] = 0f,
+            ["learning_rate_scale"] = group.LearningRateScale,
+        });
+    }
+}
+
 /// <summary>Stochastic gradient descent with momentum, as PyTorch computes it (weight decay is added to the gradient).</summary>
 public sealed record Sgd : Optimizer
 {

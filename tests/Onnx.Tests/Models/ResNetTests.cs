@@ -123,8 +123,8 @@ public class ResNetTests
         Refused("DropPathRate is 1", Mini with { DropPathRate = 1 });
         Refused("layer1.0.ela: efficient local attention with NormGroups 32 cannot be put on 16 channels",
             Mini with { Attention = Attention("ela_t") });
-        Assert.Contains("output stride is 4",
-            Assert.Throws<ArgumentException>(() => ResNet.BuildBackbone(Mini, new RandomWeights(1), 32, 32, 4)).Message);
+        Assert.Contains("output stride is 2",
+            Assert.Throws<ArgumentException>(() => ResNet.BuildBackbone(Mini, new RandomWeights(1), 32, 32, 2)).Message);
 
         static void Refused(string reason, ResNetConfig config) =>
             Assert.Contains(reason, Assert.Throws<ArgumentException>(() => ResNet.Build(config, new RandomWeights(1), 32, 32)).Message);

@@ -6,6 +6,7 @@ the box-to-pixel bias of every layer is the whole [queries, positions] sum. Weig
 usage: plain_detr.py HEIGHT WIDTH [--device cpu|cuda] [--steps 50] [--precision fp32|tf32|fp16]
 """
 import argparse
+import contextlib
 import math
 import platform
 import statistics
@@ -259,7 +260,7 @@ def main():
     image = torch.randn(1, 3, args.height, args.width, device=args.device)
 
     def step():
-        with torch.inference_mode(), torch.autocast(args.device, dtype=torch.float16, enabled=args.precision == "fp16"):
+        with torch.inference_mode(), torch.autocast(args.device, dtype=torch.float16) if args.precision == "fp16" else contextlib.nullcontext():
             scores, _, _ = model(image)
             return scores.cpu()
 

@@ -8,6 +8,19 @@ namespace Microsoft.ML.Attention;
 internal sealed class SeriesInput(string name, SeriesEncoder encoder, SeriesColumns columns)
     : TensorInput(name, TensorElementType.Float, [encoder.Preprocessing.BinCount, encoder.ColumnCount], columns.Indices)
 {
+    /// <summary>Finds the columns in a schema.</summary>
+    /// <exception cref="InvalidOperationException">A column is missing, of another type, or of another number of variables.</exception>
+    public static SeriesInput Bind(DataViewSchema schema, TemporalColumns names, SeriesEncoder encoder)
+    {
+        var columns = SeriesColumns.Bind(schema, names);
+        if (columns.VariableCount is { } count && count != encoder.Variables.Count)
+        {
+            throw new InvalidOperationException($"Column '{names.Series}' has {count} variables; the model was trained on "
+                + $"{encoder.Variables.Count}: {string.Join(", ", encoder.Variables.Select(variable => variable.Name))}.");
+        }
+        return new("x", encoder, columns);
+    }
+
     public override TensorRowReader CreateReader(DataViewRow source, int capacity) => new Reader(encoder, columns, source, capacity);
 
     private sealed class Reader(SeriesEncoder encoder, SeriesColumns columns, DataViewRow source, int capacity) : TensorRowReader

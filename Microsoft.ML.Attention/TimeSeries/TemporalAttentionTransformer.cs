@@ -54,18 +54,7 @@ public sealed class TemporalAttentionTransformer : OnnxTransformerBase
     internal override OnnxTransformerBase WithScoring(ScoringOptions scoring) =>
         new TemporalAttentionTransformer(Host, Model, scoring, Encoder, Task) { Trace = Trace };
 
-    internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema) => [BindInput(schema)];
-
-    internal SeriesInput BindInput(DataViewSchema schema)
-    {
-        var columns = SeriesColumns.Bind(schema, Columns);
-        if (columns.VariableCount is { } count && count != Variables.Count)
-        {
-            throw new InvalidOperationException($"Column '{Columns.Series}' has {count} variables; the model was trained on "
-                + $"{Variables.Count}: {string.Join(", ", Variables.Select(variable => variable.Name))}.");
-        }
-        return new("x", Encoder, columns);
-    }
+    internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema) => [SeriesInput.Bind(schema, Columns, Encoder)];
 
     internal override IReadOnlyList<OutputColumn> GetOutputColumns() => Task.CreateColumns();
 

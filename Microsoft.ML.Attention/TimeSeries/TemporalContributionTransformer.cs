@@ -61,7 +61,7 @@ public sealed class TemporalContributionTransformer : OnnxTransformerBase
         new TemporalContributionTransformer(Host, Model, scoring, _encoder, _columns);
 
     internal override IReadOnlyList<TensorInput> BindInputs(DataViewSchema schema) =>
-        [new SeriesInput("x", _encoder, SeriesColumns.Bind(schema, _columns))];
+        [SeriesInput.Bind(schema, _columns, _encoder)];
 
     internal override IReadOnlyList<OutputColumn> GetOutputColumns() =>
     [

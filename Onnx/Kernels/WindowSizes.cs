@@ -18,7 +18,7 @@ internal struct WindowSizes
     {
         if (map.Rank != 4)
             throw new KernelException($"the map has shape {map}, expected [N, H, W, C]");
-        if (shift >= size)
+        if (shift < 0 || shift >= size)
             throw new KernelException($"attribute 'shift' is {shift}, expected 0 to {size - 1} for windows of {size}");
         var (height, width) = ((int)map.Dims[1], (int)map.Dims[2]);
         return new()

@@ -23,15 +23,13 @@ internal sealed unsafe class RaftMixingGradKernel<TVector, TSimd>(KernelAttribut
         var weight1 = context.Input(4).Expect("[D, r H]", -1, mixed);
         var hidden = (int)weight1.Shape.Dims[0];
         var keep = context.Input(7);
-        if (keep.Shape.ElementCount != 1 && keep.Shape.ElementCount != column.Batch)
-            throw new KernelException($"input 'keep' has shape {keep.Shape}, expected one number or {column.Batch}, one for each example");
         var work = new Work
         {
             YGrad = context.Input(0).Expect("the shape of x", x.Shape.Dims).Data<float>(),
             X = x.Data<float>(),
             Bias1 = context.Input(5).Expect("[D]", hidden).Data<float>(),
             Keep = keep.Data<float>(),
-            KeepStep = keep.Shape.ElementCount == 1 ? 0 : 1,
+            KeepStep = KeptExamples.StepOf(keep, column.Batch),
             XGrad = context.Output<float>(0, x.Shape.Dims),
             Column = column,
             Hidden = hidden,

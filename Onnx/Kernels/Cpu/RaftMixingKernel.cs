@@ -21,8 +21,6 @@ internal sealed unsafe class RaftMixingKernel<TVector, TSimd>(KernelAttributes a
         var weight1 = context.Input(3).Expect("[D, r H]", -1, mixed);
         var hidden = (int)weight1.Shape.Dims[0];
         var keep = context.Input(7);
-        if (keep.Shape.ElementCount != 1 && keep.Shape.ElementCount != column.Batch)
-            throw new KernelException($"input 'keep' has shape {keep.Shape}, expected one number or {column.Batch}, one for each example");
         var work = new Work
         {
             X = x.Data<float>(),
@@ -30,7 +28,7 @@ internal sealed unsafe class RaftMixingKernel<TVector, TSimd>(KernelAttributes a
             Bias1 = context.Input(4).Expect("[D]", hidden).Data<float>(),
             Bias2 = context.Input(6).Expect("[r H]", mixed).Data<float>(),
             Keep = keep.Data<float>(),
-            KeepStep = keep.Shape.ElementCount == 1 ? 0 : 1,
+            KeepStep = KeptExamples.StepOf(keep, column.Batch),
             Column = column,
             Hidden = hidden,
         };

@@ -31,8 +31,6 @@ internal sealed unsafe class RaftMixingKernel<T>(KernelAttributes attributes) : 
         var hidden = (int)weight1.Shape.Dims[0];
         var weight2 = context.Input(5).Expect("[r H, D]", rows, hidden);
         var keep = context.Input(7);
-        if (keep.Shape.ElementCount != 1 && keep.Shape.ElementCount != batch)
-            throw new KernelException($"input 'keep' has shape {keep.Shape}, expected one number or {batch}, one for each example");
         var parameters = new Parameters
         {
             X = x.Data<T>(),
@@ -48,7 +46,7 @@ internal sealed unsafe class RaftMixingKernel<T>(KernelAttributes attributes) : 
             Channels = channels,
             RaftSize = _raftSize,
             Hidden = hidden,
-            KeepStep = keep.Shape.ElementCount == 1 ? 0 : 1,
+            KeepStep = KeptExamples.StepOf(keep, batch),
             Epsilon = _epsilon,
         };
         var sharedBytes = Tile(ref parameters);

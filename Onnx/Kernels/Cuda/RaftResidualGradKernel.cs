@@ -24,7 +24,7 @@ internal sealed unsafe class RaftResidualGradKernel<T>(KernelAttributes attribut
             Keep = keep.Data<T>(),
             TokensGrad = context.Output<T>(0, batch, sizes.Width, sizes.Channels / sizes.RaftSize, mixed),
             Partials = partials,
-            KeepsExamples = RaftResidualKernel<T>.KeepsExamples(keep, batch),
+            KeepsExamples = KeptExamples.StepOf(keep, batch),
             Sizes = sizes,
         };
         Program.Function("raft_residual_grad").Launch(

@@ -23,7 +23,7 @@ internal sealed unsafe class RaftResidualKernel<T>(KernelAttributes attributes) 
             Bias = context.Input(2).Expect("[r H]", mixed).Data<T>(),
             Keep = keep.Data<T>(),
             Y = context.Output<T>(0, x.Shape.Dims),
-            KeepsExamples = KeepsExamples(keep, batch),
+            KeepsExamples = KeptExamples.StepOf(keep, batch),
             Sizes = sizes,
         };
         Program.Function("raft_residual").Launch(
@@ -33,12 +33,6 @@ internal sealed unsafe class RaftResidualKernel<T>(KernelAttributes attributes) 
     public void Dispose()
     {
     }
-
-    /// <summary>1 if there is a number for each example, 0 if there is one for all.</summary>
-    internal static int KeepsExamples(KernelInput keep, long batch) =>
-        keep.Shape.ElementCount == 1 ? 0
-        : keep.Shape.ElementCount == batch ? 1
-        : throw new KernelException($"input 'keep' has shape {keep.Shape}, expected one number or {batch}, one for each example");
 
     private struct Parameters
     {

@@ -23,6 +23,9 @@ public sealed class Node
     /// <summary>The attributes.</summary>
     public Attributes Attributes { get; init; } = [];
 
+    /// <summary>Free text by key; exporters that give nodes no telling names put the path of their module here.</summary>
+    public Dictionary<string, string> Metadata { get; init; } = [];
+
     /// <inheritdoc/>
     public override string ToString() =>
         $"{(Domain.Length == 0 ? "" : Domain + "::")}{OpType}({string.Join(", ", Inputs)}) -> {string.Join(", ", Outputs)}";
@@ -77,6 +80,7 @@ public sealed class Graph
             Inputs = [.. node.Inputs],
             Outputs = [.. node.Outputs],
             Attributes = node.Attributes.Clone(),
+            Metadata = new(node.Metadata),
         }));
         foreach (var (name, tensor) in Initializers)
             copy.Initializers[name] = tensor;

@@ -66,6 +66,7 @@ internal static class Inliner
                 Domain = node.Domain,
                 Name = prefix + node.Name,
                 Attributes = attributes,
+                Metadata = node.Metadata.Count > 0 ? node.Metadata : call.Metadata,
                 Inputs = node.Inputs.ConvertAll(name => rename(name)),
                 Outputs = node.Outputs.ConvertAll(name => rename(name)),
             };

@@ -70,6 +70,17 @@ public sealed class OnnxModel
         return new ProtoWriter(null).Write(this).ToByteArray();
     }
 
+    /// <summary>A copy whose nodes and lists can be changed; the tensors and functions are shared.</summary>
+    internal OnnxModel Clone() => new()
+    {
+        IrVersion = IrVersion,
+        Producer = Producer,
+        Graph = Graph.Clone(),
+        Functions = [.. Functions],
+        Opsets = new(Opsets),
+        Metadata = new(Metadata),
+    };
+
     private static OnnxModel Parse(Func<ModelProto> parse, string name, string? folder)
     {
         ModelProto proto;

@@ -83,6 +83,8 @@ internal sealed class ProtoReader(string source, string? folder)
         };
         foreach (var attribute in proto.Attribute)
             node.Attributes[attribute.Name] = Read(attribute);
+        foreach (var entry in proto.MetadataProps)
+            node.Metadata[entry.Key] = entry.Value;
         return node;
     }
 

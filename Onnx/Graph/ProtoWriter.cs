@@ -71,6 +71,7 @@ internal sealed class ProtoWriter(ExternalDataWriter? external)
         proto.Input.AddRange(node.Inputs);
         proto.Output.AddRange(node.Outputs);
         proto.Attribute.AddRange(node.Attributes.Select(Write));
+        proto.MetadataProps.AddRange(node.Metadata.Select(entry => new StringStringEntryProto { Key = entry.Key, Value = entry.Value }));
         return proto;
     }
 

@@ -1,0 +1,35 @@
+using System.Text.RegularExpressions;
+
+namespace Microsoft.ML.Attention.Onnx.Surgery;
+
+/// <summary>The path of an attention's module in diffusers' UNet, read from names that an exporter left.</summary>
+/// <param name="Block"><c>down_blocks</c>, <c>mid_block</c> or <c>up_blocks</c>.</param>
+/// <param name="BlockIndex">The number of the block; 0 for the middle.</param>
+/// <param name="Text">The whole path, with dots.</param>
+internal sealed partial record ModulePath(string Block, int BlockIndex, string Text)
+{
+    public bool IsUp => Block == "up_blocks";
+
+    /// <summary>Whether it is the attention of a transformer block to the text.</summary>
+    public bool IsCross => Text.EndsWith("attn2", StringComparison.Ordinal);
+
+    /// <summary>The path in a node's name, its metadata, or the names of its weights; null where there is none.</summary>
+    public static ModulePath? Of(Node node) =>
+        new[] { node.Name }.Concat(node.Metadata.Values).Concat(node.Inputs).Select(Parse).FirstOrDefault(path => path is not null);
+
+    /// <summary>The path in a text, such as <c>/up_blocks.0/attentions.1/transformer_blocks.0/attn1/Softmax</c>.</summary>
+    public static ModulePath? Parse(string text)
+    {
+        var match = Pattern().Matches(text).MaxBy(match => match.Length);
+        if (match is null)
+            return null;
+        var index = match.Groups["index"];
+        return new(match.Groups["block"].Value, index.Success ? int.Parse(index.Value) : 0, match.Value.Replace('/', '.'));
+    }
+
+    public override string ToString() => Text;
+
+    // Exports by PyTorch's newer exporter list the paths of all modules around a node: the longest is the node's.
+    [GeneratedRegex(@"(?<block>down_blocks|mid_block|up_blocks)(\.(?<index>\d+))?([./](attentions|transformer_blocks|attn\d+)(\.\d+)?)*")]
+    private static partial Regex Pattern();
+}

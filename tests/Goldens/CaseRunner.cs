@@ -25,20 +25,30 @@ internal static class CaseRunner
     public static WorstTensor[] Run(GoldenCase golden, IReadOnlyList<RunMode> modes)
     {
         var family = GoldenModels.Find(golden.Model);
-        var model = family.Build(golden);
-        foreach (var name in golden.Expected.Keys.Where(name => name.StartsWith(OutputPrefix, StringComparison.Ordinal)))
-        {
-            if (!model.Graph.Outputs.Contains(ModelOutput(name)))
-                throw new InvalidDataException($"the model has no output for '{name}'");
-        }
-        var (bytes, inputs) = (model.ToBytes(), family.Prepare(golden));
-        return [.. modes.Select(mode => Compare(golden, family.Align(golden, Outputs(bytes, inputs, mode))))];
+        var expected = family.Expect(golden);
+        return [.. family.Run(golden, modes).Select(outputs => Compare(golden, expected, outputs))];
     }
 
-    private static WorstTensor Compare(GoldenCase golden, IReadOnlyDictionary<string, Tensor> outputs) =>
-        golden.Expected.Where(expected => outputs.ContainsKey(ModelOutput(expected.Key)))
-            .Select(expected => Compare(golden, expected.Key, outputs[ModelOutput(expected.Key)], expected.Value))
+    /// <summary>Builds the model that a case describes and runs it.</summary>
+    public static IEnumerable<IReadOnlyDictionary<string, Tensor>> RunModel(IGoldenModel family, GoldenCase golden, IReadOnlyList<RunMode> modes)
+    {
+        var model = family.Build(golden);
+        var (bytes, inputs) = (model.ToBytes(), family.Prepare(golden));
+        return modes.Select(mode => family.Align(golden, Outputs(bytes, inputs, mode)));
+    }
+
+    private static WorstTensor Compare(
+        GoldenCase golden, IReadOnlyDictionary<string, Tensor> expected, IReadOnlyDictionary<string, Tensor> outputs)
+    {
+        foreach (var name in expected.Keys.Where(name => name.StartsWith(OutputPrefix, StringComparison.Ordinal)))
+        {
+            if (!outputs.ContainsKey(ModelOutput(name)))
+                throw new InvalidDataException($"the model has no output for '{name}'");
+        }
+        return expected.Where(tensor => outputs.ContainsKey(ModelOutput(tensor.Key)))
+            .Select(tensor => Compare(golden, tensor.Key, outputs[ModelOutput(tensor.Key)], tensor.Value))
             .MaxBy(tensor => tensor.Ratio);
+    }
 
     // The name that a tensor of a case has in the model.
     private static string ModelOutput(string tensor) =>
@@ -48,7 +58,7 @@ internal static class CaseRunner
     {
         try
         {
-            return new(name, Comparison.Error(actual, expected, golden.Stride(name)), golden.Tolerance(name));
+            return new(name, Comparison.Error(actual, expected, golden.Stride(name), golden.IsOrdered), golden.Tolerance(name));
         }
         catch (InvalidDataException error)
         {

@@ -7,11 +7,11 @@ internal static class Comparison
 {
     /// <summary>
     /// The largest difference, relative to the standard deviation of the expected values; not a number where a computed value is none.
-    /// Integers are choices, such as the windows that routing takes: in each row of the last axis they have to be the same set, and the
-    /// error is the share of rows that differ.
+    /// Integers are choices, such as the windows that routing takes: in each row of the last axis they have to be the same set, or the same
+    /// list where order counts, and the error is the share of rows that differ.
     /// </summary>
     /// <exception cref="InvalidDataException">The tensors are of different sizes or kinds.</exception>
-    public static double Error(Tensor actual, Tensor expected, int stride)
+    public static double Error(Tensor actual, Tensor expected, int stride, bool isOrdered = false)
     {
         var kept = (actual.ElementCount + stride - 1) / stride;
         if (kept != expected.ElementCount)
@@ -19,7 +19,7 @@ internal static class Comparison
         if (stride == 1 && actual.Dims.Count == expected.Dims.Count && !actual.Dims.SequenceEqual(expected.Dims))
             throw new InvalidDataException($"{actual.Shape} was computed, {expected.Shape} is expected");
         if (expected.Type is TensorElementType.Int64 or TensorElementType.Int32)
-            return ShareOfDifferentSets(actual.ToInt64(), expected.ToInt64(), (int)expected.Dims[^1]);
+            return ShareOfDifferentRows(actual.ToInt64(), expected.ToInt64(), (int)expected.Dims[^1], isOrdered);
         var (a, b) = (ToDouble(actual), ToDouble(expected));
         var largest = 0.0;
         for (var i = 0; i < b.Length; i++)
@@ -45,12 +45,19 @@ internal static class Comparison
         return deviation > 0 ? deviation : mean != 0 ? Math.Abs(mean) : 1;
     }
 
-    private static double ShareOfDifferentSets(long[] actual, long[] expected, int length)
+    private static double ShareOfDifferentRows(long[] actual, long[] expected, int length, bool isOrdered)
     {
+        if (expected.Length == 0)
+            return 0;
         var rows = expected.Length / length;
-        var different = Enumerable.Range(0, rows).Count(row =>
-            !actual.AsSpan(row * length, length).ToArray().ToHashSet().SetEquals(expected.AsSpan(row * length, length).ToArray()));
+        var different = Enumerable.Range(0, rows).Count(row => !AreSame(row * length));
         return (double)different / rows;
+
+        bool AreSame(int start)
+        {
+            var (a, b) = (actual[start..(start + length)], expected[start..(start + length)]);
+            return isOrdered ? a.SequenceEqual(b) : a.ToHashSet().SetEquals(b);
+        }
     }
 
     private static double[] ToDouble(Tensor tensor) => tensor.Type switch

@@ -10,12 +10,13 @@ internal sealed class GoldenCase
 
     private readonly JsonElement _json;
 
-    private GoldenCase(JsonElement json, IReadOnlyDictionary<string, Tensor> tensors)
+    private GoldenCase(JsonElement json, IReadOnlyDictionary<string, Tensor> tensors, string folder)
     {
-        (_json, Tensors) = (json, tensors);
+        (_json, Tensors, Folder) = (json, tensors, folder);
         var stored = tensors.Where(tensor => tensor.Key.StartsWith(InputPrefix, StringComparison.Ordinal)).ToArray();
         var drawn = json.GetProperty("inputs").EnumerateObject()
-            .Where(input => !tensors.ContainsKey(InputPrefix + input.Name) && input.Value.TryGetProperty("seed", out _));
+            .Where(input => !tensors.ContainsKey(InputPrefix + input.Name) && input.Value.TryGetProperty("seed", out _)
+                && input.Value.GetProperty("shape").ValueKind == JsonValueKind.Array);
         Inputs = stored.Select(tensor => (Name: tensor.Key[InputPrefix.Length..], tensor.Value))
             .Concat(drawn.Select(input => (input.Name, Value: Input(input.Name, input.Value))))
             .ToDictionary(input => input.Name, input => input.Value);
@@ -33,6 +34,9 @@ internal sealed class GoldenCase
 
     /// <summary>Whatever else the case says of itself.</summary>
     public JsonElement Description => _json;
+
+    /// <summary>Where the case lies, and other files that it refers to.</summary>
+    public string Folder { get; }
 
     /// <summary>The tensors stored in the case.</summary>
     public IReadOnlyDictionary<string, Tensor> Tensors { get; }
@@ -62,7 +66,7 @@ internal sealed class GoldenCase
     {
         using var json = JsonDocument.Parse(File.ReadAllBytes(jsonPath));
         using var file = SafetensorsFile.Open(Path.ChangeExtension(jsonPath, ".safetensors"));
-        return new(json.RootElement.Clone(), file.ReadAll());
+        return new(json.RootElement.Clone(), file.ReadAll(), Path.GetDirectoryName(Path.GetFullPath(jsonPath))!);
     }
 
     /// <summary>Every how many elements of the whole tensor are kept in the case.</summary>
@@ -72,8 +76,11 @@ internal sealed class GoldenCase
             ? stride.GetInt32()
             : 1;
 
+    /// <summary>Whether integers are lists, such as a text's tokens, and not sets.</summary>
+    public bool IsOrdered => Model == StoryCases.Family;
+
     /// <summary>The largest error at which a tensor counts as right, relative to its standard deviation.</summary>
-    public double Tolerance(string tensor) => Math.Max(1e-4, Model == "ugdc" && _json.TryGetProperty("float32_error", out var error)
+    public double Tolerance(string tensor) => Model == StoryCases.Family ? StoryCases.Tolerance(this, tensor) : Math.Max(1e-4, Model == "ugdc" && _json.TryGetProperty("float32_error", out var error)
         ? 20 * error.GetDouble() / Comparison.Spread(Expected[tensor]) // absolute, unlike the others
         : 10 * Math.Max(Measured("sensitivity", tensor), Measured("float32_vs_float64", tensor)));
 

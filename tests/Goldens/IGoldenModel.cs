@@ -21,6 +21,16 @@ internal interface IGoldenModel
 
     /// <summary>The outputs, put into the order of the case where their order is a matter of rounding.</summary>
     IReadOnlyDictionary<string, Tensor> Align(GoldenCase golden, IReadOnlyDictionary<string, Tensor> outputs) => outputs;
+
+    /// <summary>
+    /// Computes the outputs of a case in some ways to run models. What takes more than one run of one model, or none, has its own way here
+    /// and no <see cref="Build"/>.
+    /// </summary>
+    IEnumerable<IReadOnlyDictionary<string, Tensor>> Run(GoldenCase golden, IReadOnlyList<RunMode> modes) =>
+        CaseRunner.RunModel(this, golden, modes);
+
+    /// <summary>What the outputs are compared with, by the same names; of what begins with <c>output:</c> nothing may be missing.</summary>
+    IReadOnlyDictionary<string, Tensor> Expect(GoldenCase golden) => golden.Expected;
 }
 
 /// <summary>The families that are known.</summary>
@@ -33,6 +43,7 @@ internal static class GoldenModels
         new PlainDetrCases(),
         new RaftMlpCases(),
         new SccanCases(),
+        new StoryCases(),
         new TntCases(),
         new TscanCases(),
         new UgdcCases(),

@@ -43,10 +43,10 @@ public sealed class RankedScores
         for (var i = 0; i < Count; i++)
             (_labels[i] ? ref positives : ref negatives) += weights[_order[i]];
         if (positives == 0 || negatives == 0)
-            return new(double.NaN, double.NaN, double.NaN);
+            return new(double.NaN, double.NaN, double.NaN, double.NaN);
 
         long right = 0, wrong = 0, tiedRight = 0, tiedWrong = 0;
-        double pairs = 0, area = 0, best = 0, lastPrecision = 1;
+        double pairs = 0, area = 0, steps = 0, best = 0, lastPrecision = 1;
         for (var i = 0; i < Count; i++)
         {
             (_labels[i] ? ref tiedRight : ref tiedWrong) += weights[_order[i]];
@@ -56,9 +56,10 @@ public sealed class RankedScores
             (right, wrong) = (right + tiedRight, wrong + tiedWrong);
             var (precision, recall) = ((double)right / (right + wrong), (double)right / positives);
             area += (double)tiedRight / positives * (precision + lastPrecision) / 2;
+            steps += (double)tiedRight / positives * precision;
             best = Math.Max(best, Math.Min(precision, recall));
             (lastPrecision, tiedRight, tiedWrong) = (precision, 0, 0);
         }
-        return new(pairs / ((double)positives * negatives), area, best);
+        return new(pairs / ((double)positives * negatives), area, steps, best);
     }
 }

@@ -70,5 +70,6 @@ internal sealed class BucketTask(TemporalColumns columns, float[] edges, float[]
     public static BucketTask Load(TemporalColumns columns, ModelLoadContext context) =>
         new(columns, context.Reader.ReadSingleArray(), context.Reader.ReadSingleArray());
 
-    private int BucketOf(float amount) => edges.Count(edge => amount >= edge);
+    /// <summary>The bucket of an amount, from 0.</summary>
+    public int BucketOf(float amount) => edges.Count(edge => amount >= edge);
 }

@@ -26,7 +26,8 @@ internal sealed class SeriesEncoder
     {
     }
 
-    private SeriesEncoder(
+    /// <summary>An encoder with known means and deviations of the columns of values: 0 and 1 for those that are not normalised.</summary>
+    public SeriesEncoder(
         SeriesPreprocessing preprocessing, IReadOnlyList<SeriesVariable> variables, float[] means, float[] deviations)
     {
         (Preprocessing, Variables, _means, _deviations) = (preprocessing, variables, means, deviations);

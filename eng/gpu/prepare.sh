@@ -28,6 +28,10 @@ for family in ${GOLDENS:-biformer tnt raftmlp ela plain-detr ugdc sccan tscan}; 
     cp -r "../shared/goldens/$family" "$stage/app/goldens/"
   fi
 done
+if [ -d "$stage/app/goldens/tscan" ]; then # one of its cases reads records
+  mkdir -p "$stage/app/data"
+  cp -r ../shared/data/physionet2012 "$stage/app/data/"
+fi
 if [ -n "${DATA:-}" ]; then
   mkdir -p .gpu/data
   tar c -C "$(dirname "$DATA")" --transform 's,^[^/]*,data,' "$(basename "$DATA")" | xz -T0 -0 > .gpu/data/data.tar.xz

@@ -77,7 +77,7 @@ internal sealed class GoldenCase
             : 1;
 
     /// <summary>Whether integers are lists, such as a text's tokens, and not sets.</summary>
-    public bool IsOrdered => Model == StoryCases.Family;
+    public bool IsOrdered => Model == StoryCases.Family || Variant == "metrics";
 
     /// <summary>The largest error at which a tensor counts as right, relative to its standard deviation.</summary>
     public double Tolerance(string tensor) => Model == StoryCases.Family ? StoryCases.Tolerance(this, tensor) : Math.Max(1e-4, Model == "ugdc" && _json.TryGetProperty("float32_error", out var error)

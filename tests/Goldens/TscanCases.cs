@@ -11,8 +11,16 @@ internal sealed class TscanCases : IGoldenModel
 {
     public string Name => "tscan";
 
+    public IReadOnlyDictionary<string, Tensor> Prepare(GoldenCase golden) =>
+        TscanTableCases.Knows(golden) ? TscanTableCases.Prepare(golden) : golden.Inputs;
+
+    public IEnumerable<IReadOnlyDictionary<string, Tensor>> Run(GoldenCase golden, IReadOnlyList<RunMode> modes) =>
+        TscanTableCases.Knows(golden) ? TscanTableCases.Run(this, golden, modes) : CaseRunner.RunModel(this, golden, modes);
+
     public OnnxModel Build(GoldenCase golden)
     {
+        if (TscanTableCases.Knows(golden))
+            return TscanTableCases.Build(golden);
         var builder = new GraphBuilder();
         var parameters = golden.Variant.StartsWith("training", StringComparison.Ordinal)
             ? new Parameters(builder, Initial(builder, golden)) : new Parameters(builder, golden.Weights);
@@ -175,7 +183,7 @@ internal sealed class TscanCases : IGoldenModel
     };
 
     // Of networks, or of a part of one.
-    private static TscanConfig Config(JsonElement config)
+    public static TscanConfig Config(JsonElement config)
     {
         var (task, count) = (Text("task"), Int("num_classes", 1));
         return new()

@@ -1,9 +1,3 @@
-using System.Globalization;
-using System.Text.Json;
-using ClinicalTimeSeries;
-using Microsoft.ML.Attention.Onnx.Tests;
-using Microsoft.ML.Attention.Onnx.Weights;
-
 namespace Microsoft.ML.Attention.Tests.TimeSeries;
 
 public class SeriesEncoderTests
@@ -84,57 +78,6 @@ public class SeriesEncoderTests
     [InlineData(new float[] { 1 }, "1 times for 2 rows")]
     public void TimesThatDoNotFitAreErrors(float[] times, string message) => Assert.Contains(
         message, Assert.Throws<InvalidDataException>(() => Encode(new() { BinCount = 2 }, Plain, times, [1, 2])).Message);
-
-    [Theory]
-    [InlineData("discretiser_previous_1h", SeriesImputation.Previous)]
-    [InlineData("discretiser_next_2h", SeriesImputation.Next)]
-    [InlineData("discretiser_zero_1h", SeriesImputation.Zero)]
-    public void BinsAreThoseOfTheMimicBenchmark(string name, SeriesImputation imputation)
-    {
-        var json = SharedFolder.Find($"goldens/tscan/{name}.json");
-        using var document = JsonDocument.Parse(File.ReadAllBytes(json));
-        using var golden = SafetensorsFile.Open(Path.ChangeExtension(json, ".safetensors"));
-        var config = document.RootElement.GetProperty("config");
-        var (width, end) = (config.GetProperty("timestep").GetSingle(), config.GetProperty("end").GetSingle());
-        var encoder = new SeriesEncoder(
-            new() { BinCount = (int)(end / width), BinWidth = width, Imputation = imputation, Limit = null }, Mimic.Variables);
-        var rows = document.RootElement.GetProperty("rows").EnumerateArray()
-            .Select(row => row.EnumerateArray().Select(cell => cell.GetString()!).ToArray()).ToArray();
-        var encoded = new float[encoder.Length];
-        encoder.Encode(
-            [.. rows.Select(row => float.Parse(row[0], CultureInfo.InvariantCulture))], [.. rows.SelectMany(Mimic.Values)], encoded);
-        Assert.Equal(golden.Read("output:X").AsSpan<float>().ToArray(), encoded, Close);
-    }
-
-    [Fact]
-    public void RecordsOfPhysioNetBecomeTheTableOfTheReference()
-    {
-        var json = SharedFolder.Find("goldens/tscan/physionet2012_pipeline.json");
-        using var document = JsonDocument.Parse(File.ReadAllBytes(json));
-        using var golden = SafetensorsFile.Open(Path.ChangeExtension(json, ".safetensors"));
-        var stays = PhysioNet2012.Load(SharedFolder.Find("data/physionet2012/set-a-400.zip")).GroupBy(row => row.Id)
-            .ToDictionary(stay => stay.Key, stay => new SeriesValues([.. stay.Select(row => row.Time)], [.. stay.SelectMany(row => row.Values)]));
-        Assert.Equal(400, stays.Count);
-        var raw = new SeriesEncoder(new() { Limit = null }, PhysioNet2012.Variables);
-        Assert.Equal((44, 81), (raw.ValueColumnCount, raw.ColumnCount));
-        var encoded = new float[raw.Length];
-        foreach (var id in document.RootElement.GetProperty("records").EnumerateArray().Select(record => record.GetString()!))
-        {
-            raw.Encode(stays[id].Times, stays[id].Values, encoded);
-            Assert.Equal(golden.Read($"output:X_{id}").AsSpan<float>().ToArray(), encoded, Close);
-        }
-        var fitted = raw.Fit(stays.Values);
-        var columns = document.RootElement.GetProperty("normalised_columns").EnumerateArray().Select(column => column.GetInt32()).ToArray();
-        Assert.Equal(golden.Read("output:means").AsSpan<double>().ToArray(), columns.Select(c => (double)fitted.Means[c]), CloseDouble);
-        Assert.Equal(golden.Read("output:stds").AsSpan<double>().ToArray(), columns.Select(c => (double)fitted.Deviations[c]), CloseDouble);
-        var first = document.RootElement.GetProperty("records")[0].GetString()!;
-        fitted.Encode(stays[first].Times, stays[first].Values, encoded);
-        Assert.Equal(golden.Read("output:X_normalised_first").AsSpan<float>().ToArray(), encoded, Close);
-    }
-
-    private static bool Close(float expected, float actual) => Math.Abs(expected - actual) <= 1e-4 * Math.Max(1, Math.Abs(expected));
-
-    private static bool CloseDouble(double expected, double actual) => Math.Abs(expected - actual) <= 1e-5 * Math.Max(1, Math.Abs(expected));
 
     private static float[] Encode(SeriesPreprocessing preprocessing, SeriesVariable variable, float[] times, float[] values)
     {

@@ -1,9 +1,9 @@
 using System.Globalization;
 
-namespace Microsoft.ML.Attention.Tests.TimeSeries;
+namespace Microsoft.ML.Attention.Onnx.Goldens;
 
 /// <summary>The 17 variables of the MIMIC-III benchmark, whose categories are texts; here they are numbered.</summary>
-internal static class Mimic
+internal static class MimicVariables
 {
     private static readonly Dictionary<int, string[]> Categories = new()
     {
@@ -28,7 +28,7 @@ internal static class Mimic
         "36.6", "81", "7.4",
     ];
 
-    public static IReadOnlyList<SeriesVariable> Variables { get; } =
+    public static IReadOnlyList<SeriesVariable> All { get; } =
     [
         .. Normal.Select((normal, i) => new SeriesVariable($"{i}")
         {

@@ -66,8 +66,7 @@ internal static class CaseRunner
         }
     }
 
-    /// <summary>Runs a model once.</summary>
-    public static Dictionary<string, Tensor> Outputs(byte[] model, IReadOnlyDictionary<string, Tensor> inputs, RunMode mode)
+    private static Dictionary<string, Tensor> Outputs(byte[] model, IReadOnlyDictionary<string, Tensor> inputs, RunMode mode)
     {
         using var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
         mode.Configure(options);

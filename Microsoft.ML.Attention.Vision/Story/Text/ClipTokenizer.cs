@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Text;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 
 namespace Microsoft.ML.Attention.Vision;
@@ -14,6 +15,8 @@ internal sealed class ClipTokenizer
 
     // The bytes in the order of the vocabulary, each with the character that stands for it: printable ones for themselves.
     private static readonly (byte Byte, char Character)[] ByteCharacters = OrderBytes();
+
+    private static readonly JsonSerializerOptions UnescapedJson = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     private readonly Dictionary<string, int> _vocabulary;
     private readonly Dictionary<(int Left, int Right), (int Rank, int Merged)> _merges = [];
@@ -93,6 +96,30 @@ internal sealed class ClipTokenizer
         lines.Skip(1).Where(line => line.Length > 0).Select(line => line.Split(' ') is [var left, var right]
             ? (left, right)
             : throw new InvalidDataException($"'{line}' in merges.txt is not two tokens with a space between them."));
+
+    /// <summary>The tokens of single bytes that a piece of text consists of, before any merge.</summary>
+    public static List<string> LettersOf(string piece)
+    {
+        var letters = new List<string>();
+        foreach (var value in Encoding.UTF8.GetBytes(piece))
+            letters.Add(Array.Find(ByteCharacters, letter => letter.Byte == value).Character.ToString());
+        letters[^1] += WordEnd;
+        return letters;
+    }
+
+    /// <summary>Writes <c>vocab.json</c> and <c>merges.txt</c>, which <see cref="Load"/> reads.</summary>
+    public void Save(string folder)
+    {
+        var tokens = _vocabulary.ToDictionary(pair => pair.Value, pair => pair.Key);
+        File.WriteAllText(
+            Path.Combine(folder, "vocab.json"),
+            JsonSerializer.Serialize(_vocabulary.OrderBy(pair => pair.Value).ToDictionary(), UnescapedJson));
+        File.WriteAllLines(Path.Combine(folder, "merges.txt"),
+        [
+            "#version: 0.2",
+            .. _merges.OrderBy(merge => merge.Value.Rank).Select(merge => $"{tokens[merge.Key.Left]} {tokens[merge.Key.Right]}"),
+        ]);
+    }
 
     /// <summary>The tokens of a text, without start and end.</summary>
     public List<int> Tokenize(string text)

@@ -29,6 +29,9 @@ internal static class ShapeInference
     {
         if (AttentionOps.Find(node) is { } op)
         {
+            // In the body of a function what an attribute refers to is open, and so is what follows from it.
+            if (node.Attributes.Any(attribute => attribute.Value is AttributeReference))
+                return;
             var infos = op.InferOutputs(node, [.. node.Inputs.Select(graph.Info)]);
             for (var i = 0; i < node.Outputs.Count; i++)
             {

@@ -43,6 +43,10 @@ internal sealed unsafe class CustomOp
 {
     private const string CudaProvider = "CUDAExecutionProvider";
 
+    // Values of the enum OrtMemType.
+    private const int DefaultMemory = 0;
+    private const int HostInputMemory = -2;
+
     private readonly string _domain;
     private readonly Kernel _kernel;
     private readonly byte* _name;
@@ -114,7 +118,8 @@ internal sealed unsafe class CustomOp
     private static int GetOutputCharacteristic(NativeCustomOp* op, nuint index) => From(op)._kernel.Signature.Outputs[index].Optional ? 1 : 0;
 
     [UnmanagedCallersOnly]
-    private static int GetInputMemoryType(NativeCustomOp* op, nuint index) => 0;
+    private static int GetInputMemoryType(NativeCustomOp* op, nuint index) =>
+        From(op)._kernel.Signature.Inputs[index].OnHost ? HostInputMemory : DefaultMemory;
 
     [UnmanagedCallersOnly]
     private static int GetStartVersion(NativeCustomOp* op) => 1;

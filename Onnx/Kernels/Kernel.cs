@@ -57,6 +57,9 @@ internal sealed record KernelParameter(string Name)
 
     public bool Optional { get; init; }
 
+    /// <summary>For an input: whether it is in the host's memory even where the kernel runs on a device.</summary>
+    public bool OnHost { get; init; }
+
     /// <summary>For an output: index of the input whose shape it has, for shape inference when the session is created.</summary>
     public int? ShapeOfInput { get; init; }
 

@@ -66,6 +66,8 @@ public static class AttentionOps
         new BiasGrad(),
         new BatchNormalizationGrad(),
         new BatchNormalizationTraining(),
+        new ConsistentSelfAttention(),
+        new ConsistentSelfAttentionGrad(),
         new DepthwiseConv(),
         new DropPath(),
         new EfficientLocalAttention(),

@@ -152,6 +152,26 @@ public class OpKernelTests
         ["MultiHeadSelfAttentionGrad of an odd width"] = inputs => SelfAttentionGrad(inputs, 7, 17, 2, 5, 2, 17, 17),
         ["MultiHeadSelfAttentionGrad of long sequences"] = inputs => SelfAttentionGrad(inputs, 2, 197, 3, 64),
         ["MultiHeadSelfAttentionGrad with a bias"] = inputs => SelfAttentionGrad(inputs, 5, 36, 3, 20, 1, 3, 36, 36),
+        ["ConsistentSelfAttention of own tokens"] = inputs => Consistent(inputs, new(2, 3, 7, 5, Heads: 3, Width: 8), mode: 0),
+        ["ConsistentSelfAttention of all tokens"] = inputs => Consistent(inputs, new(2, 3, 7, 5, Heads: 3, Width: 8), mode: 1),
+        ["ConsistentSelfAttention of some tokens"] = inputs => Consistent(inputs, new(2, 3, 7, 5, Heads: 3, Width: 8), mode: 2),
+        ["ConsistentSelfAttention of one group"] = inputs => Consistent(inputs, new(1, 4, 9, 20, Heads: 2, Width: 40), mode: 2),
+        ["ConsistentSelfAttention without a bank"] = inputs => Consistent(inputs, new(2, 2, 33, 0, Heads: 2, Width: 64), mode: 2),
+        ["ConsistentSelfAttention of one image"] = inputs => Consistent(inputs, new(2, 1, 65, 130, Heads: 2, Width: 80), mode: 2),
+        ["ConsistentSelfAttention of wide heads"] = inputs => Consistent(inputs, new(1, 2, 17, 23, Heads: 1, Width: 160), mode: 1),
+        ["ConsistentSelfAttention of narrow heads"] = inputs => Consistent(inputs, new(2, 2, 6, 3, Heads: 5, Width: 1), mode: 2),
+        ["ConsistentSelfAttention of odd heads"] = inputs => Consistent(inputs, new(1, 2, 70, 13, Heads: 2, Width: 13), mode: 2),
+        ["ConsistentSelfAttention of one token"] = inputs => Consistent(inputs, new(2, 3, 1, 0, Heads: 1, Width: 3), mode: 1),
+        ["ConsistentSelfAttention of several tiles"] = inputs => Consistent(inputs, new(1, 3, 300, 211, Heads: 1, Width: 16), mode: 2),
+        ["ConsistentSelfAttention of many own tokens"] = inputs => Consistent(inputs, new(2, 2, 600, 9, Heads: 4, Width: 5), mode: 0),
+        ["ConsistentSelfAttention of no key of others"] = inputs =>
+            Consistent(inputs, new(2, 2, 20, 11, Heads: 2, Width: 12), mode: 2, _ => false),
+        ["ConsistentSelfAttention of every key of others"] = inputs =>
+            Consistent(inputs, new(2, 2, 20, 11, Heads: 2, Width: 12), mode: 2, _ => true),
+        ["ConsistentSelfAttention of the last key"] = inputs =>
+            Consistent(inputs, new(1, 4, 50, 300, Heads: 2, Width: 24), mode: 2, key => key == 499),
+        ["ConsistentSelfAttention of a scale of its own"] = inputs =>
+            Consistent(inputs, new(1, 2, 20, 4, Heads: 2, Width: 12), mode: 2, scale: 0.9f),
         ["BoxRelativeAttention"] = inputs => BoxRelative(inputs, 2, 37, 5, 9, 32, 4, 5, 9, 3, 7),
         ["BoxRelativeAttention of one head, query and row"] = inputs => BoxRelative(inputs, 1, 1, 1, 13, 24, 1, 1, 13),
         ["BoxRelativeAttention of a map that is all padding"] = inputs => BoxRelative(inputs, 2, 3, 3, 4, 10, 2, 0, 0, 3, 0),
@@ -370,6 +390,22 @@ public class OpKernelTests
             bias.Length == 0 ? 1 : 2, new() { ["num_heads"] = heads, ["scale"] = 0.4f }, AttentionOp.Domain);
     }
 
+    // Other layers have modes that must not count.
+    private static Value[] Consistent(
+        Inputs inputs, StorySizes sizes, int mode, Func<int, bool>? allows = null, float scale = 0)
+    {
+        allows ??= key => key * 7919 % 11 < 5;
+        var keys = (int)(sizes.BankTokens + (sizes.Images * sizes.Tokens));
+        bool[] mask = [.. Enumerable.Range(0, (int)sizes.Images).SelectMany(i => Enumerable.Range(0, keys).Select(k => allows((i * 3) + k)))];
+        return inputs.Builder.Ops(
+            nameof(ConsistentSelfAttention),
+            [
+                .. sizes.Inputs(inputs), inputs.Builder.Constant(Tensor.Create<bool>(mask, sizes.Images, keys)),
+                inputs.Builder.Constant(Tensor.Create<int>([(mode + 1) % 3, mode, (mode + 2) % 3], 3)),
+            ],
+            2, new() { ["head_count"] = sizes.Heads, ["scale"] = scale, ["group_count"] = sizes.Groups, ["layer"] = 1 }, AttentionOp.Domain);
+    }
+
     private static Value[] BoxRelative(
         Inputs inputs, long batch, long queries, long height, long width, long channels, int heads, params long[] extent) =>
         inputs.Builder.Ops(
@@ -510,6 +546,15 @@ public class OpKernelTests
         [
             inputs.Next(Batch, Queries, Heads * QueryWidth), inputs.Next(Batch, Keys, Heads * QueryWidth),
             inputs.Next(Batch, Keys, Heads * ValueWidth),
+        ];
+    }
+
+    private sealed record StorySizes(long Groups, long Images, long Tokens, long BankTokens, int Heads, long Width)
+    {
+        public Value[] Inputs(Inputs inputs) =>
+        [
+            .. Enumerable.Range(0, 3).Select(_ => inputs.Next(Groups * Images, Tokens, Heads * Width)),
+            .. Enumerable.Range(0, 2).Select(_ => inputs.Next(Groups, BankTokens, Heads * Width)),
         ];
     }
 

@@ -441,6 +441,25 @@ public class GradientTests
     }
 
     [Theory]
+    [InlineData(0, 2)]
+    [InlineData(1, 2)]
+    [InlineData(2, 2)]
+    [InlineData(2, 0)]
+    public void ConsistentSelfAttention(int mode, int bankTokens)
+    {
+        const int Groups = 2, Images = 2, Tokens = 3, Channels = 4;
+        bool[] mask = [.. Enumerable.Range(0, Images * (bankTokens + (Images * Tokens))).Select(i => i % 3 == 0)];
+        Verify(
+            x => [Ops.ConsistentSelfAttention.Apply(
+                x[0], x[1], x[2], x[3], x[4], x[0].Builder.Constant(Tensor.Create<bool>(mask, Images, mask.Length / Images)),
+                x[0].Builder.Constant(Tensor.Create<int>([0, mode], 2)), headCount: 2, Groups, layer: 1)],
+            [
+                Random(1, Groups * Images, Tokens, Channels), Random(2, Groups * Images, Tokens, Channels),
+                Random(3, Groups * Images, Tokens, Channels), Random(4, Groups, bankTokens, Channels), Random(5, Groups, bankTokens, Channels),
+            ]);
+    }
+
+    [Theory]
     [InlineData(4, 4, 2, 2, 2)]
     [InlineData(5, 3, 1, 2, 3)]
     public void BiLevelRouting(int height, int width, int heads, int windows, int topK) => Verify(

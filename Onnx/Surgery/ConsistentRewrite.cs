@@ -33,13 +33,8 @@ internal sealed class ConsistentRewrite(Graph graph, GraphIndex index, int group
         Shape bank = [groupCount, $"csa_bank.{layer.Level}", layer.Channels];
         var bankKey = _builder.Input(layer.BankKeyInput, type, bank);
         var bankValue = _builder.Input(layer.BankValueInput, type, bank);
-        var output = _builder.Op("ConsistentSelfAttention", [parts[0], parts[1], parts[2], bankKey, bankValue, mask, mode], new()
-        {
-            ["head_count"] = layer.HeadCount,
-            ["scale"] = attention.Scale,
-            ["group_count"] = groupCount,
-            ["layer"] = layer.Index,
-        }, AttentionOp.Domain);
+        var output = ConsistentSelfAttention.Apply(
+            parts[0], parts[1], parts[2], bankKey, bankValue, mask, mode, layer.HeadCount, groupCount, layer.Index, (float)attention.Scale);
         graph.Nodes[^1].Name = layer.Name;
         if (attention.IsFlat)
             output = output.Reshape(-1, layer.Channels);

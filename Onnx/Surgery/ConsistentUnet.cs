@@ -36,7 +36,7 @@ public sealed class ConsistentUnet
     public ConsistentUnet(OnnxModel model)
     {
         Model = model;
-        var nodes = model.Graph.Nodes.FindAll(node => node is { OpType: "ConsistentSelfAttention", Domain: AttentionOp.Domain });
+        var nodes = model.Graph.Nodes.FindAll(node => node is { OpType: nameof(ConsistentSelfAttention), Domain: AttentionOp.Domain });
         if (nodes.Count == 0)
             throw new InvalidDataException($"Graph '{model.Graph.Name}' has no consistent self-attention; rewrite the UNet first.");
         GroupCount = (int)nodes[0].Attributes.Int("group_count");
@@ -60,7 +60,8 @@ public sealed class ConsistentUnet
     public static string MaskInput(int level) => $"csa_mask.{level}";
 
     /// <summary>
-    /// Makes an exported UNet consistent. The given model stays as it is; the weights are shared, not copied.
+    /// Makes an exported UNet consistent. The given model stays as it is; the weights are shared, not copied. Operator sets 13 to 19 become
+    /// 20, in which the operator is defined.
     /// </summary>
     /// <param name="unet">A UNet as optimum, diffusers' own scripts or this library write it.</param>
     /// <param name="options">The options.</param>
@@ -73,12 +74,28 @@ public sealed class ConsistentUnet
         options ??= new();
         var model = unet.Clone();
         model.IrVersion = Math.Max(model.IrVersion, OldestIrWithFunctions);
+        RaiseOpset(model);
         Inliner.Inline(model.Graph, model.Functions, call => call.Domain != AttentionOp.Domain);
         model.Functions.RemoveAll(function => function.Domain != AttentionOp.Domain);
         var index = new GraphIndex(model);
         var attentions = UpBlockAttentions.Find(index);
         new ConsistentRewrite(model.Graph, index, options.GroupCount).Apply(attentions);
         return new(AttentionOps.Complete(model));
+    }
+
+    // ONNX Runtime reads the definition of the operator in the operator set of the model.
+    private static void RaiseOpset(OnnxModel model)
+    {
+        var opset = model.Opsets.GetValueOrDefault("", OnnxModel.DefaultOpset);
+        if (opset < OpsetUpgrade.Oldest)
+        {
+            throw new InvalidDataException($"Graph '{model.Graph.Name}' is of operator set {opset}; expected {OpsetUpgrade.Oldest} or later. "
+                + "Export it again.");
+        }
+        if (opset >= OnnxModel.DefaultOpset)
+            return;
+        OpsetUpgrade.Apply(model.Graph, opset);
+        model.Opsets[""] = OnnxModel.DefaultOpset;
     }
 
     private ConsistentLayer ReadLayer(Node node)

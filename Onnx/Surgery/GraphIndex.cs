@@ -77,17 +77,22 @@ internal sealed class GraphIndex
     /// <summary>Whether a value is zero throughout, such as the bias that PyTorch's baddbmm multiplies by zero.</summary>
     public bool IsZero(string value)
     {
+        if (Graph.Initializers.TryGetValue(value, out var weight))
+            return IsZero(weight);
         if (Number(value) == 0)
             return true;
         return Producer(value) switch
         {
+            { OpType: "Constant" } node => node.Attributes.Contains("value") && IsZero((Tensor)node.Attributes["value"]),
             { OpType: "Mul" } node => node.Inputs.Exists(IsZero),
             { OpType: "Add" } node => node.Inputs.TrueForAll(IsZero),
             { OpType: "Cast" or "Expand" or "Reshape" or "Unsqueeze" or "Identity" } node => IsZero(node.Inputs[0]),
-            { OpType: "ConstantOfShape" } node => !node.Attributes.Contains("value") || NumberIn((Tensor)node.Attributes["value"]) == 0,
+            { OpType: "ConstantOfShape" } node => !node.Attributes.Contains("value") || IsZero((Tensor)node.Attributes["value"]),
             _ => false,
         };
     }
+
+    private static bool IsZero(Tensor tensor) => !tensor.Data.Span.ContainsAnyExcept((byte)0);
 
     private List<Node> ConsumersOf(string value)
     {
@@ -112,7 +117,7 @@ internal sealed class GraphIndex
     {
         var copy = model.Graph.Clone();
         var opset = model.Opsets.GetValueOrDefault("", OnnxModel.DefaultOpset);
-        if (opset <= OnnxModel.DefaultOpset)
+        if (opset is >= OpsetUpgrade.Oldest and < OnnxModel.DefaultOpset)
             OpsetUpgrade.Apply(copy, opset);
         try
         {

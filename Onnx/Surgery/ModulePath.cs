@@ -15,7 +15,7 @@ internal sealed partial record ModulePath(string Block, int BlockIndex, string T
 
     /// <summary>The path in a node's name, its metadata, or the names of its weights; null where there is none.</summary>
     public static ModulePath? Of(Node node) =>
-        new[] { node.Name }.Concat(node.Metadata.Values).Concat(node.Inputs).Select(Parse).FirstOrDefault(path => path is not null);
+        new[] { node.Name }.Concat(node.Metadata.Values).Concat(node.Inputs).Select(Parse).MaxBy(path => path?.Text.Length);
 
     /// <summary>The path in a text, such as <c>/up_blocks.0/attentions.1/transformer_blocks.0/attn1/Softmax</c>.</summary>
     public static ModulePath? Parse(string text)
@@ -23,13 +23,14 @@ internal sealed partial record ModulePath(string Block, int BlockIndex, string T
         var match = Pattern().Matches(text).MaxBy(match => match.Length);
         if (match is null)
             return null;
-        var index = match.Groups["index"];
-        return new(match.Groups["block"].Value, index.Success ? int.Parse(index.Value) : 0, match.Value.Replace('/', '.'));
+        var index = match.Groups["index"].Value;
+        return new(match.Groups["block"].Value, index.Length > 0 ? int.Parse(index) : 0, match.Value.Replace('/', '.'));
     }
 
     public override string ToString() => Text;
 
     // Exports by PyTorch's newer exporter list the paths of all modules around a node: the longest is the node's.
-    [GeneratedRegex(@"(?<block>down_blocks|mid_block|up_blocks)(\.(?<index>\d+))?([./](attentions|transformer_blocks|attn\d+)(\.\d+)?)*")]
+    [GeneratedRegex(
+        @"((?<block>down_blocks|up_blocks)\.(?<index>\d+)|(?<block>mid_block))([./](attentions|transformer_blocks|attn\d+)(\.\d+)?)*")]
     private static partial Regex Pattern();
 }

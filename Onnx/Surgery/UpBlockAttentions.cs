@@ -1,3 +1,5 @@
+using Microsoft.ML.Attention.Onnx.Ops;
+
 namespace Microsoft.ML.Attention.Onnx.Surgery;
 
 /// <summary>The self-attentions of a UNet's way up, with the level that each is on.</summary>
@@ -7,7 +9,7 @@ internal static class UpBlockAttentions
     /// <exception cref="InvalidDataException">There are none, or some that do not match.</exception>
     public static IReadOnlyList<(SelfAttention Attention, int Level)> Find(GraphIndex index)
     {
-        if (index.Graph.Nodes.Exists(node => node is { OpType: "ConsistentSelfAttention", Domain: Ops.AttentionOp.Domain }))
+        if (index.Graph.Nodes.Exists(node => node is { OpType: nameof(ConsistentSelfAttention), Domain: AttentionOp.Domain }))
             throw new InvalidDataException($"Graph '{index.Graph.Name}' has consistent self-attention already.");
         var findings = new AttentionFinder(index).Find().ToArray();
         var way = new UpPath(index);

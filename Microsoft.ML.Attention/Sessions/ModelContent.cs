@@ -32,6 +32,10 @@ internal sealed class ModelContent(byte[] bytes, string? path = null)
         return new InferenceSession(bytes, options);
     }
 
+    /// <summary>The model that computes in float16 on CUDA, between inputs and outputs of the same types.</summary>
+    /// <exception cref="NotSupportedException">It cannot be converted; the message says why.</exception>
+    public ModelContent InHalf() => new(HalfPrecision.Convert(path is null ? OnnxModel.Load(bytes) : OnnxModel.Load(path)).ToBytes());
+
     /// <summary>Writes the model, weights included, as an entry of its own, so that any zip tool gives back a plain .onnx file.</summary>
     public void Save(ModelSaveContext context)
     {

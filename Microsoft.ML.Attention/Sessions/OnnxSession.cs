@@ -153,6 +153,8 @@ internal sealed class OnnxSession : IDisposable
         using var sessionOptions = options.CreateSessionOptions(provider == ExecutionProvider.Cuda ? deviceId : null);
         sessionOptions.GraphOptimizationLevel = options.GraphOptimizationLevel;
         RegisterKernels(sessionOptions, provider, channel);
+        if (provider == ExecutionProvider.Cuda && options.Precision == ScoringPrecision.Half)
+            model = InHalf(model, channel);
         try
         {
             return new OnnxSession(model.Open(sessionOptions), provider, deviceId);
@@ -173,6 +175,19 @@ internal sealed class OnnxSession : IDisposable
         catch (NotSupportedException e)
         {
             channel.Warning($"The kernels of Microsoft.ML.Attention are not used, models with its operators run slower: {e.Message}");
+        }
+    }
+
+    private static ModelContent InHalf(ModelContent model, IChannel channel)
+    {
+        try
+        {
+            return model.InHalf();
+        }
+        catch (NotSupportedException e)
+        {
+            channel.Warning($"{model.DisplayName} is computed as it is, not in half precision: {e.Message}");
+            return model;
         }
     }
 

@@ -3,9 +3,25 @@ using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.Attention;
 
+/// <summary>What the numbers of a model are computed in when it scores.</summary>
+public enum ScoringPrecision
+{
+    /// <summary>As the model says.</summary>
+    AsModel = 0,
+
+    /// <summary>
+    /// On CUDA in float16: products, attention and what lies between them. Sums of many elements, statistics of normalisations, and what
+    /// the model casts to float32 itself, such as boxes, stay in float32; so do inputs and outputs. The CPU, which gains nothing by it,
+    /// computes as the model says.
+    /// </summary>
+    Half = 1,
+}
+
 /// <summary>How an ONNX model is run. Saved with the transformer that uses it.</summary>
 public sealed record OnnxSessionOptions
 {
+    private const int PrecisionShift = 8;
+
     /// <summary>Where the model runs; <see cref="ExecutionProvider.Auto"/> by default.</summary>
     public ExecutionProvider ExecutionProvider { get; init; } = ExecutionProvider.Auto;
 
@@ -13,6 +29,9 @@ public sealed record OnnxSessionOptions
     /// The CUDA device, from 0; <see langword="null"/> takes <see cref="MLContext.GpuDeviceId"/>, or 0 where that is not set.
     /// </summary>
     public int? DeviceId { get; init; }
+
+    /// <summary>What the numbers are computed in; as the model says by default.</summary>
+    public ScoringPrecision Precision { get; init; }
 
     /// <summary>Threads that share one operator's work on the CPU; 0 lets ONNX Runtime choose (one a core).</summary>
     public int IntraOpThreadCount { get; init; }
@@ -39,7 +58,8 @@ public sealed record OnnxSessionOptions
 
     internal void Save(ModelSaveContext context)
     {
-        context.Writer.Write((int)ExecutionProvider);
+        // In one number, as models were saved before there were precisions.
+        context.Writer.Write((int)ExecutionProvider | ((int)Precision << PrecisionShift));
         context.Writer.Write(DeviceId ?? -1);
         context.Writer.Write(IntraOpThreadCount);
         context.Writer.Write((int)GraphOptimizationLevel);
@@ -47,11 +67,12 @@ public sealed record OnnxSessionOptions
 
     internal static OnnxSessionOptions Load(ModelLoadContext context)
     {
-        var provider = (ExecutionProvider)context.Reader.ReadInt32();
+        int providerAndPrecision = context.Reader.ReadInt32();
         int deviceId = context.Reader.ReadInt32();
         return new()
         {
-            ExecutionProvider = provider,
+            ExecutionProvider = (ExecutionProvider)(providerAndPrecision & ((1 << PrecisionShift) - 1)),
+            Precision = (ScoringPrecision)(providerAndPrecision >> PrecisionShift),
             DeviceId = deviceId < 0 ? null : deviceId,
             IntraOpThreadCount = context.Reader.ReadInt32(),
             GraphOptimizationLevel = (GraphOptimizationLevel)context.Reader.ReadInt32(),

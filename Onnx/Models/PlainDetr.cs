@@ -236,7 +236,7 @@ public static class PlainDetr
         var content = parameters["query_embed"]
             .Get("weight", Initialization.TruncatedNormal(1), config.QueryCount + config.AuxiliaryQueryCount, config.Width)
             .Slice(0, 0, queryCount).Unsqueeze(0).Expand(Join(map.ShapeOf(0, 1), queryCount, config.Width));
-        var queryPositions = BoxEmbedding(reference, config.Width)
+        var queryPositions = CastLike(BoxEmbedding(reference, config.Width), map)
             .Linear(transformer["pos_trans"], 2 * config.Width).LayerNorm(transformer["pos_trans_norm"], LayerNormEpsilon)
             .Slice(2, 0, config.Width);
 
@@ -502,7 +502,7 @@ public static class PlainDetr
             var offsets = sides.Unsqueeze(2) - ((Positions(length) + 0.5) * config.Stride).Unsqueeze(1);
             if (config.BoxBias == BoxBias.Logarithmic)
                 offsets = offsets.Apply("Sign") * (offsets.Apply("Abs") + 1).Apply("Log") / Math.Log(8);
-            return offsets.Linear(mlp["0"], config.BoxBiasWidth).Apply("Relu").Linear(mlp["2"], config.HeadCount, bias: false);
+            return CastLike(offsets, map.Values).Linear(mlp["0"], config.BoxBiasWidth).Apply("Relu").Linear(mlp["2"], config.HeadCount, bias: false);
         }
     }
 
@@ -549,7 +549,7 @@ public static class PlainDetr
         var bias = parameters.Get("bias", Initialization.Constant(-MathF.Log(99)), config.ClassCount);
         if (classCount < config.ClassCount)
             (weight, bias) = (weight.Slice(0, 0, classCount), bias.Slice(0, 0, classCount));
-        return features.MatMul(weight.Transpose(1, 0)) + bias;
+        return Single(features.MatMul(weight.Transpose(1, 0)) + bias);
     }
 
     private static Value BoxMlp(Value features, Parameters parameters, PlainDetrConfig config)
@@ -557,8 +557,13 @@ public static class PlainDetr
         var hidden = features.Linear(parameters["layers.0"], config.Width).Apply("Relu")
             .Linear(parameters["layers.1"], config.Width).Apply("Relu");
         var weight = parameters["layers.2"].Get("weight", Initialization.Zeros, 4, config.Width);
-        return hidden.MatMul(weight.Transpose(1, 0)) + parameters["layers.2"].Get("bias", Initialization.Zeros, 4);
+        return Single(hidden).MatMul(weight.Transpose(1, 0)) + parameters["layers.2"].Get("bias", Initialization.Zeros, 4);
     }
+
+    // Boxes and scores are in single precision, whatever the rest is in: half has 11 bits, and a picture more pixels.
+    private static Value Single(Value value) => value.Cast(TensorElementType.Float);
+
+    private static Value CastLike(Value value, Value like) => value.Builder.Op("CastLike", [value, like]);
 
     // Doubles height and width.
     private static Value TransposedConv2d(Value map, Parameters parameters, long channels)

@@ -7,16 +7,17 @@ public class CudaTests
     private readonly MLContext _ml = new(seed: 1);
 
     [Theory]
-    [InlineData(100, 16)]
-    [InlineData(5, 16)]
-    public void ScoresOnCudaEqualThoseOnTheCpu(int count, int batchSize)
+    [InlineData(100, 16, ScoringPrecision.AsModel)]
+    [InlineData(5, 16, ScoringPrecision.AsModel)]
+    [InlineData(100, 16, ScoringPrecision.Half)]
+    public void ScoresOnCudaEqualThoseOnTheCpu(int count, int batchSize, ScoringPrecision precision)
     {
         SkipWithoutCuda();
         var data = _ml.Data.LoadFromEnumerable(Row.Numbers(count));
         byte[][] models = [TestModels.DoubleAndSum("N", 4), TestModels.DoubleAndSum(8, 4), TestModels.DoubleAndSum("N", "D")];
         foreach (byte[] model in models)
         {
-            using var transformer = Fit(data, model, batchSize, ExecutionProvider.Cuda);
+            using var transformer = Fit(data, model, batchSize, ExecutionProvider.Cuda, precision);
             Assert.Equal(ExecutionProvider.Cuda, transformer.ExecutionProvider);
             var scored = _ml.Data.CreateEnumerable<Scored>(transformer.Transform(data), reuseRowObject: false).ToList();
             Assert.Equal(count, scored.Count);
@@ -50,8 +51,9 @@ public class CudaTests
             Assert.Skip("no CUDA execution provider in the loaded ONNX Runtime");
     }
 
-    private OnnxBatchScoringTransformer Fit(IDataView data, byte[] model, int batchSize, ExecutionProvider provider) =>
-        _ml.Transforms.ScoreOnnx(Options(model, batchSize, new() { ExecutionProvider = provider })).Fit(data);
+    private OnnxBatchScoringTransformer Fit(
+        IDataView data, byte[] model, int batchSize, ExecutionProvider provider, ScoringPrecision precision = ScoringPrecision.AsModel) =>
+        _ml.Transforms.ScoreOnnx(Options(model, batchSize, new() { ExecutionProvider = provider, Precision = precision })).Fit(data);
 
     private static OnnxBatchScoringEstimator.Options Options(byte[] model, int batchSize, OnnxSessionOptions session) =>
         new() { Model = model, Scoring = new() { BatchSize = batchSize, Session = session } };

@@ -15,7 +15,11 @@ public class SaveLoadTests
         var data = _ml.Data.LoadFromEnumerable(Row.Numbers(20));
         var options = Options(ExecutionProvider.Cpu);
         options.OutputColumns = new() { ["sum"] = "Total" };
-        options.Scoring = options.Scoring with { BatchSize = 7, BadInput = BadInput.ScoreAsMissing, ErrorColumnName = "Error" };
+        options.Scoring = options.Scoring with
+        {
+            BatchSize = 7, BadInput = BadInput.ScoreAsMissing, ErrorColumnName = "Error",
+            Session = options.Scoring.Session with { Precision = ScoringPrecision.Half },
+        };
         var model = SaveAndLoad(_ml, _ml.Transforms.ScoreOnnx(options).Fit(data), data.Schema);
         var scored = model.Transform(data);
         Assert.Equal(Enumerable.Range(0, 20).Select(i => 4f * i + 6), scored.GetColumn<float>("Total"));

@@ -26,7 +26,8 @@ internal static class DetectionBenchmark
             throw new ArgumentException($"There is no detector '{name}'; there are {string.Join(", ", PlainDetr.Variants.Keys)}.");
 
         Machine.Print();
-        var model = PlainDetr.Build(config, new RandomWeights(1), height: height, width: width, batchSize: 1).ToBytes();
+        var detector = PlainDetr.Build(config, new RandomWeights(1), height: height, width: width, batchSize: 1);
+        var model = (precision == "fp16" ? HalfPrecision.Convert(detector) : detector).ToBytes();
         var kernels = Measure("kernels", model, height, width, steps, cuda, precision, hasKernels: true, args.Contains("--profile"));
         var bodies = Measure("definitions", model, height, width, steps, cuda, precision, hasKernels: false, profile: false);
         Console.WriteLine($"kernels / definitions: {kernels / bodies:F2}");

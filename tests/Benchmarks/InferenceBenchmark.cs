@@ -26,7 +26,7 @@ internal static class InferenceBenchmark
         var model = Ugdc.Build(config, new RandomWeights(1));
         if (args.Contains("--depthwise"))
             model = WithDepthwiseKernels(model, batch);
-        var bytes = (precision == "fp16" ? HalfModel.Of(model) : model).ToBytes();
+        var bytes = (precision == "fp16" ? HalfPrecision.Convert(model) : model).ToBytes();
         long[] size = [batch, 3, config.Height, config.Width];
         var provider = Option(args, "--provider", "").Split(',', StringSplitOptions.RemoveEmptyEntries).Select(pair => pair.Split('='))
             .Prepend(["use_tf32", precision == "fp32" ? "0" : "1"]).Prepend(["device_id", "0"]).ToDictionary(pair => pair[0], pair => pair[1]);

@@ -99,7 +99,7 @@ internal static class SegmentationBenchmark
         return new(session.OutputNames.Zip(outputs).ToDictionary(pair => pair.First, pair => pair.Second)) { Owner = outputs };
     }
 
-    private static byte[] Bytes(OnnxModel model, Way way) => (way.Precision == "fp16" ? HalfModel.Of(model) : model).ToBytes();
+    private static byte[] Bytes(OnnxModel model, Way way) => (way.Precision == "fp16" ? HalfPrecision.Convert(model) : model).ToBytes();
 
     private static OrtIoBinding Bind(InferenceSession session, DeviceValues inputs, Way way)
     {

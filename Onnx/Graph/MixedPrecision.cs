@@ -1,12 +1,12 @@
 using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
-namespace Microsoft.ML.Attention.Onnx.Training;
+namespace Microsoft.ML.Attention.Onnx;
 
 /// <summary>
 /// Rewrites a graph so that it computes in float16 what gains by it and loses nothing. Products run in half; operators whose results leave
 /// the range of half stay in single precision; all others follow their inputs. What is computed from parameters and inputs alone stays in
-/// single precision up to the first product; a Cast to float32, which does nothing in single precision, keeps what follows there, products
+/// single precision up to the first product, what is computed from constants alone behind that too; a Cast to float32, which does nothing in single precision, keeps what follows there, products
 /// too, up to a CastLike. A value <c>x</c> in half precision is called <c>x.half</c>; the outputs of the graph keep their names and types.
 /// </summary>
 internal sealed class MixedPrecision
@@ -30,8 +30,13 @@ internal sealed class MixedPrecision
     private readonly Dictionary<string, Precision> _precisions = new(StringComparer.Ordinal);
     private readonly HashSet<string> _known = new(StringComparer.Ordinal);
     private readonly HashSet<string> _usedInSingle = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _constants;
 
-    private MixedPrecision(Graph graph, IReadOnlySet<string> trained) => (_graph, _trained) = (graph, trained);
+    private MixedPrecision(Graph graph, IReadOnlySet<string> trained)
+    {
+        (_graph, _trained) = (graph, trained);
+        _constants = graph.Initializers.Keys.Where(name => !trained.Contains(name)).Append("").ToHashSet(StringComparer.Ordinal);
+    }
 
     private enum Precision
     {
@@ -119,6 +124,12 @@ internal sealed class MixedPrecision
 
     private Precision PrecisionOf(Node node)
     {
+        if (node.Inputs.Count > 0 && node.Inputs.TrueForAll(_constants.Contains))
+        {
+            // ONNX Runtime computes it once, which it can in single precision only.
+            _constants.UnionWith(node.Outputs);
+            return Precision.Either;
+        }
         var inputs = node.Inputs.Where((input, i) => IsReal(input) && !KeepsSingle(node, i)).ToArray();
         if (inputs.Length == 0 || HasGraph(node))
             return Precision.Either;

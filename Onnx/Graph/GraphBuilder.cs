@@ -267,6 +267,16 @@ public sealed class GraphBuilder
         return new ScopeEnd(() => _scope = outer);
     }
 
+    /// <summary>Puts the nodes that <paramref name="build"/> adds before a node that is in the graph, for which they are made.</summary>
+    internal void Before(Node node, Action build)
+    {
+        var first = Graph.Nodes.Count;
+        build();
+        var added = Graph.Nodes.GetRange(first, Graph.Nodes.Count - first);
+        Graph.Nodes.RemoveRange(first, added.Count);
+        Graph.Nodes.InsertRange(Graph.Nodes.IndexOf(node), added);
+    }
+
     /// <summary>Makes a function of another model known, so that nodes calling it can be inferred and it is part of the model.</summary>
     public void AddFunction(Function function) => _functions.Add(function);
 

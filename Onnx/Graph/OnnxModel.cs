@@ -28,13 +28,19 @@ public sealed class OnnxModel
     public Dictionary<string, string> Metadata { get; init; } = [];
 
     /// <summary>Reads a model file, with weights that are stored in files beside it.</summary>
+    /// <param name="path">The model file.</param>
+    /// <param name="leaveExternalData">
+    /// Whether those weights stay in their files, which must not change, until somebody asks for them: so that a model of any size can be
+    /// looked at or rewritten.
+    /// </param>
     /// <exception cref="InvalidDataException">
     /// The file is not an ONNX model, or a weight file beside it is missing or too short.
     /// </exception>
-    public static OnnxModel Load(string path)
+    public static OnnxModel Load(string path, bool leaveExternalData = false)
     {
         using var stream = File.OpenRead(path);
-        return Parse(() => ModelProto.Parser.ParseFrom(stream), path, Path.GetDirectoryName(Path.GetFullPath(path)));
+        var reader = new ProtoReader(path, Path.GetDirectoryName(Path.GetFullPath(path)), leaveExternalData);
+        return Parse(() => ModelProto.Parser.ParseFrom(stream), path, reader);
     }
 
     /// <summary>Reads a model that holds all of its weights.</summary>
@@ -42,32 +48,43 @@ public sealed class OnnxModel
     public static OnnxModel Load(ReadOnlySpan<byte> bytes)
     {
         var copy = bytes.ToArray();
-        return Parse(() => ModelProto.Parser.ParseFrom(copy), "model", null);
+        return Parse(() => ModelProto.Parser.ParseFrom(copy), "model", new("model", null, leaveExternalData: false));
     }
 
     /// <summary>
     /// Writes the model. Weights beyond <paramref name="externalDataThreshold"/> bytes in total go to a file of the same name
-    /// with <c>.data</c> appended (the format itself ends at 2 GB).
+    /// with <c>.data</c> appended (the format itself ends at 2 GB). Weights that <see cref="Load(string, bool)"/> left in files of the same
+    /// folder stay there, and the model refers to them; from another folder they are copied.
     /// </summary>
+    /// <exception cref="InvalidOperationException">The weights would go to a file that others of them are still in.</exception>
     public void Save(string path, long externalDataThreshold = 1L << 30)
     {
-        var total = Graph.Initializers.Values.Sum(tensor => (long)tensor.Data.Length);
-        using var external = total > externalDataThreshold ? new ExternalDataWriter(path + ".data") : null;
+        var folder = Path.GetDirectoryName(Path.GetFullPath(path))!;
+        var dataPath = path + ".data";
+        var (kept, written) = (Kept(folder).ToArray(), Graph.Initializers.Values.Where(tensor => !ProtoWriter.Stays(tensor, folder)));
+        var isLarge = written.Sum(tensor => tensor.ByteCount) > externalDataThreshold;
+        if (isLarge && Array.Exists(kept, data => data.Path == Path.GetFullPath(dataPath)))
+            throw new InvalidOperationException($"'{dataPath}' holds weights that the model refers to; save it under another name.");
+        using var external = isLarge ? new ExternalDataWriter(dataPath) : null;
+        var proto = new ProtoWriter(external, folder).Write(this);
         using var stream = File.Create(path);
-        new ProtoWriter(external).Write(this).WriteTo(stream);
+        proto.WriteTo(stream);
     }
 
-    /// <summary>The model as the bytes of a file, with all of its weights inside.</summary>
+    /// <summary>
+    /// The model as the bytes of a file, with all of its weights inside, but for those that <see cref="Load(string, bool)"/> left in files:
+    /// a session finds them by the entry <c>session.model_external_initializers_file_folder_path</c> of its options.
+    /// </summary>
     /// <exception cref="InvalidOperationException">The weights exceed the 2 GB that the format allows in one file.</exception>
     public byte[] ToBytes()
     {
-        var total = Graph.Initializers.Values.Sum(tensor => (long)tensor.Data.Length);
+        var total = Graph.Initializers.Values.Where(tensor => tensor.External is null).Sum(tensor => tensor.ByteCount);
         if (total > int.MaxValue - (1 << 20))
         {
             throw new InvalidOperationException(
                 $"The weights take {total} bytes, more than one ONNX file holds; use Save, which puts them beside it.");
         }
-        return new ProtoWriter(null).Write(this).ToByteArray();
+        return new ProtoWriter(null, null).Write(this).ToByteArray();
     }
 
     /// <summary>A copy whose nodes and lists can be changed; the tensors and functions are shared.</summary>
@@ -81,7 +98,10 @@ public sealed class OnnxModel
         Metadata = new(Metadata),
     };
 
-    private static OnnxModel Parse(Func<ModelProto> parse, string name, string? folder)
+    private IEnumerable<ExternalData> Kept(string folder) =>
+        Graph.Initializers.Values.Where(tensor => ProtoWriter.Stays(tensor, folder)).Select(tensor => tensor.External!);
+
+    private static OnnxModel Parse(Func<ModelProto> parse, string name, ProtoReader reader)
     {
         ModelProto proto;
         try
@@ -94,6 +114,6 @@ public sealed class OnnxModel
         }
         if (proto.Graph is null)
             throw new InvalidDataException($"'{name}' is not an ONNX model: it has no graph.");
-        return new ProtoReader(name, folder).Read(proto);
+        return reader.Read(proto);
     }
 }

@@ -10,7 +10,8 @@ namespace Microsoft.ML.Attention.Onnx;
 /// <summary>Turns the messages of an ONNX file into a model.</summary>
 /// <param name="source">What errors call the file.</param>
 /// <param name="folder">Where external data lies, or null where there can be none.</param>
-internal sealed class ProtoReader(string source, string? folder)
+/// <param name="leaveExternalData">Whether external data stays where it is until somebody asks for it.</param>
+internal sealed class ProtoReader(string source, string? folder, bool leaveExternalData)
 {
     public OnnxModel Read(ModelProto proto)
     {
@@ -126,7 +127,10 @@ internal sealed class ProtoReader(string source, string? folder)
         var dims = proto.Dims.ToArray();
         try
         {
-            return new(type, dims, Bytes(proto, type));
+            if (proto.DataLocation != TensorProto.Types.DataLocation.External)
+                return new(type, dims, Bytes(proto, type));
+            var external = External(proto);
+            return leaveExternalData ? new(type, dims, external) : new(type, dims, external.Read());
         }
         catch (Exception error) when (error is ArgumentException or NotSupportedException)
         {
@@ -134,10 +138,8 @@ internal sealed class ProtoReader(string source, string? folder)
         }
     }
 
-    private ReadOnlyMemory<byte> Bytes(TensorProto proto, TensorElementType type)
+    private static ReadOnlyMemory<byte> Bytes(TensorProto proto, TensorElementType type)
     {
-        if (proto.DataLocation == TensorProto.Types.DataLocation.External)
-            return ReadExternal(proto);
         if (proto.RawData.Length > 0)
             return proto.RawData.Memory;
         return type switch
@@ -159,7 +161,7 @@ internal sealed class ProtoReader(string source, string? folder)
     private static byte[] Pack<TField, T>(RepeatedField<TField> field, Converter<TField, T> convert)
         where T : unmanaged => MemoryMarshal.AsBytes<T>(Array.ConvertAll(field.ToArray(), convert)).ToArray();
 
-    private byte[] ReadExternal(TensorProto proto)
+    private ExternalData External(TensorProto proto)
     {
         var entries = proto.ExternalData.ToDictionary(entry => entry.Key, entry => entry.Value);
         var location = entries.GetValueOrDefault("location") ?? "";
@@ -174,8 +176,7 @@ internal sealed class ProtoReader(string source, string? folder)
             throw new InvalidDataException(
                 $"'{source}': tensor '{proto.Name}' is stored in '{location}', which is missing beside the model.");
         }
-        using var file = File.OpenHandle(path);
-        var length = RandomAccess.GetLength(file);
+        var length = new FileInfo(path).Length;
         var offset = entries.TryGetValue("offset", out var text) ? long.Parse(text) : 0;
         var count = entries.TryGetValue("length", out text) ? long.Parse(text) : length - offset;
         if (offset < 0 || count < 0 || offset + count > length)
@@ -183,14 +184,6 @@ internal sealed class ProtoReader(string source, string? folder)
             throw new InvalidDataException(
                 $"'{source}': tensor '{proto.Name}' needs bytes {offset} to {offset + count} of '{location}', which has {length}.");
         }
-        var bytes = new byte[count];
-        for (var done = 0; done < bytes.Length;)
-        {
-            var read = RandomAccess.Read(file, bytes.AsSpan(done), offset + done);
-            if (read == 0)
-                throw new InvalidDataException($"'{source}': '{location}' ended while tensor '{proto.Name}' was read.");
-            done += read;
-        }
-        return bytes;
+        return new(root, location, offset, count);
     }
 }

@@ -5,7 +5,8 @@ namespace Microsoft.ML.Attention.Onnx;
 
 /// <summary>Turns a model into the messages of an ONNX file.</summary>
 /// <param name="external">Takes the weights out of the file, or null to keep them in it.</param>
-internal sealed class ProtoWriter(ExternalDataWriter? external)
+/// <param name="folder">The folder whose weight files the model may refer to, or null for that which each weight lies in.</param>
+internal sealed class ProtoWriter(ExternalDataWriter? external, string? folder)
 {
     // Below this a weight stays in the model file even when others go beside it.
     private const int SmallTensor = 1024;
@@ -95,21 +96,29 @@ internal sealed class ProtoWriter(ExternalDataWriter? external)
         return proto;
     }
 
-    private static TensorProto Write(string name, Tensor tensor, ExternalDataWriter? external)
+    /// <summary>Whether a weight stays in the file that it lies in, which a model in the folder may refer to.</summary>
+    public static bool Stays(Tensor tensor, string? folder) =>
+        tensor.External is { } data && (folder is null || Path.GetFullPath(folder + Path.DirectorySeparatorChar) == data.Folder);
+
+    private TensorProto Write(string name, Tensor tensor, ExternalDataWriter? external)
     {
         var proto = new TensorProto { Name = name, DataType = (int)tensor.Type };
         proto.Dims.AddRange(tensor.Dims);
-        if (external is null || tensor.Data.Length < SmallTensor)
-        {
+        if (Stays(tensor, folder))
+            Refer(tensor.External!.Location, tensor.External.Offset);
+        else if (external is null || tensor.ByteCount < SmallTensor)
             proto.RawData = UnsafeByteOperations.UnsafeWrap(tensor.Data);
-            return proto;
-        }
-        var offset = external.Append(tensor.Data.Span);
-        proto.DataLocation = TensorProto.Types.DataLocation.External;
-        proto.ExternalData.Add(new StringStringEntryProto { Key = "location", Value = external.FileName });
-        proto.ExternalData.Add(new StringStringEntryProto { Key = "offset", Value = offset.ToString() });
-        proto.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = tensor.Data.Length.ToString() });
+        else
+            Refer(external.FileName, external.Append(tensor.Data.Span));
         return proto;
+
+        void Refer(string location, long offset)
+        {
+            proto.DataLocation = TensorProto.Types.DataLocation.External;
+            proto.ExternalData.Add(new StringStringEntryProto { Key = "location", Value = location });
+            proto.ExternalData.Add(new StringStringEntryProto { Key = "offset", Value = offset.ToString() });
+            proto.ExternalData.Add(new StringStringEntryProto { Key = "length", Value = tensor.ByteCount.ToString() });
+        }
     }
 }
 

@@ -7,20 +7,29 @@ namespace Microsoft.ML.Attention.Onnx;
 /// <summary>A tensor in host memory: element type, sizes and row-major little-endian bytes. Not mutable through this type.</summary>
 public sealed class Tensor
 {
+    private readonly ReadOnlyMemory<byte> _data;
+
     /// <summary>Wraps bytes that the caller no longer changes.</summary>
     /// <param name="type">The element type; strings are not supported.</param>
     /// <param name="dims">The sizes.</param>
     /// <param name="data">The elements, row-major.</param>
     /// <exception cref="ArgumentException">The number of bytes does not fit the sizes.</exception>
     public Tensor(TensorElementType type, ReadOnlySpan<long> dims, ReadOnlyMemory<byte> data)
+        : this(type, dims, data, data.Length)
     {
-        Type = type;
-        Dims = dims.ToArray();
-        Data = data;
-        if (data.Length != ElementCount * SizeOf(type))
+    }
+
+    /// <summary>A tensor that stays in its file.</summary>
+    internal Tensor(TensorElementType type, ReadOnlySpan<long> dims, ExternalData external)
+        : this(type, dims, ReadOnlyMemory<byte>.Empty, external.Length) => External = external;
+
+    private Tensor(TensorElementType type, ReadOnlySpan<long> dims, ReadOnlyMemory<byte> data, long byteCount)
+    {
+        (Type, Dims, _data, ByteCount) = (type, dims.ToArray(), data, byteCount);
+        if (byteCount != ElementCount * SizeOf(type))
         {
             throw new ArgumentException(
-                $"A {type} tensor of shape {Shape.Of(dims)} holds {ElementCount * SizeOf(type)} bytes, but {data.Length} were given.");
+                $"A {type} tensor of shape {Shape.Of(dims)} holds {ElementCount * SizeOf(type)} bytes, but {byteCount} were given.");
         }
     }
 
@@ -30,8 +39,18 @@ public sealed class Tensor
     /// <summary>The sizes; empty for a scalar.</summary>
     public IReadOnlyList<long> Dims { get; }
 
-    /// <summary>The elements, row-major, little-endian.</summary>
-    public ReadOnlyMemory<byte> Data { get; }
+    /// <summary>
+    /// The elements, row-major, little-endian. A weight that <see cref="OnnxModel.Load(string, bool)"/> left in its file is read anew at
+    /// each call.
+    /// </summary>
+    /// <exception cref="InvalidDataException">The weight's file is not there any more, or too short.</exception>
+    public ReadOnlyMemory<byte> Data => External?.Read() ?? _data;
+
+    /// <summary>Where the elements lie, if not in memory.</summary>
+    internal ExternalData? External { get; }
+
+    /// <summary>The number of bytes of the elements.</summary>
+    internal long ByteCount { get; }
 
     /// <summary>The sizes as a shape.</summary>
     public Shape Shape => Shape.Of([.. Dims]);

@@ -26,8 +26,20 @@ internal sealed class ConsistentRewrite(Graph graph, GraphIndex index, int group
     private void Replace(SelfAttention attention, ConsistentLayer layer, Value mask, Value mode)
     {
         using var scope = _builder.Scope($"csa.{layer.Index}");
-        var reader = index.Readers(attention.Output)[0];
-        var first = graph.Nodes.Count;
+        var output = "";
+        _builder.Before(index.Readers(attention.Output)[0], () => output = Attend(attention, layer, mask, mode).Name);
+        foreach (var node in graph.Nodes)
+        {
+            for (var i = 0; i < node.Inputs.Count; i++)
+            {
+                if (node.Inputs[i] == attention.Output)
+                    node.Inputs[i] = output;
+            }
+        }
+    }
+
+    private Value Attend(SelfAttention attention, ConsistentLayer layer, Value mask, Value mode)
+    {
         var parts = Parts(attention);
         var type = parts[1].Info.Type ?? TensorElementType.Float;
         Shape bank = [groupCount, $"csa_bank.{layer.Level}", layer.Channels];
@@ -36,22 +48,9 @@ internal sealed class ConsistentRewrite(Graph graph, GraphIndex index, int group
         var output = ConsistentSelfAttention.Apply(
             parts[0], parts[1], parts[2], bankKey, bankValue, mask, mode, layer.HeadCount, groupCount, layer.Index, (float)attention.Scale);
         graph.Nodes[^1].Name = layer.Name;
-        if (attention.IsFlat)
-            output = output.Reshape(-1, layer.Channels);
         AddOutput(layer.KeyOutput, parts[1], layer);
         AddOutput(layer.ValueOutput, parts[2], layer);
-
-        var added = graph.Nodes.GetRange(first, graph.Nodes.Count - first);
-        graph.Nodes.RemoveRange(first, added.Count);
-        graph.Nodes.InsertRange(graph.Nodes.IndexOf(reader), added);
-        foreach (var node in graph.Nodes)
-        {
-            for (var i = 0; i < node.Inputs.Count; i++)
-            {
-                if (node.Inputs[i] == attention.Output)
-                    node.Inputs[i] = output.Name;
-            }
-        }
+        return attention.IsFlat ? output.Reshape(-1, layer.Channels) : output;
     }
 
     // Queries, keys and values, [B, N, C] each.

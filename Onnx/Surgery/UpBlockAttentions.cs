@@ -13,7 +13,7 @@ internal static class UpBlockAttentions
             throw new InvalidDataException($"Graph '{index.Graph.Name}' has consistent self-attention already.");
         var findings = new AttentionFinder(index).Find().ToArray();
         var way = new UpPath(index);
-        var up = Array.FindAll(findings, finding => finding.Path?.IsUp ?? way.ResizesBefore(finding.Anchor) is not null);
+        var up = Array.FindAll(findings, finding => finding.Path?.IsUp ?? way.BlockOf(finding.Anchor) is not null);
         var mismatches = Array.FindAll(up, finding => finding.Mismatch is not null && finding.Path?.IsCross != true);
         if (mismatches.Length > 0)
         {
@@ -29,10 +29,10 @@ internal static class UpBlockAttentions
                 + $"{findings.Length} attentions and {way.Joints.Count} such Concats.");
         }
         var attentions = up.Select(finding => finding.Attention!).ToArray();
-        var places = Array.ConvertAll(attentions, Place);
-        var levels = places.Distinct().Order().ToList();
-        return [.. attentions.Zip(places, (attention, place) => (attention, levels.IndexOf(place)))];
+        var blocks = Array.ConvertAll(attentions, Block);
+        var levels = blocks.Distinct().Order().ToList();
+        return [.. attentions.Zip(blocks, (attention, block) => (attention, levels.IndexOf(block)))];
 
-        int Place(SelfAttention attention) => attention.Path?.BlockIndex ?? way.ResizesBefore(attention.Anchor)!.Value;
+        int Block(SelfAttention attention) => attention.Path?.BlockIndex ?? way.BlockOf(attention.Anchor)!.Value;
     }
 }

@@ -1,37 +1,45 @@
 namespace Microsoft.ML.Attention.Onnx.Surgery;
 
 /// <summary>
-/// The way up of a UNet by its structure: from the first joint of backbone and skip connection on. Only such joints change the number of
-/// channels that a shortcut convolution reads directly.
+/// The way up of a UNet by its structure: from the first joint of backbone and skip connection on. Of all Concats over the channels only
+/// these are read by a convolution of size 1 x 1 directly, the shortcut round a residual block.
 /// </summary>
 internal sealed class UpPath
 {
-    private readonly Dictionary<string, int> _resizes = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, int> _blocks = new(StringComparer.Ordinal);
 
     public UpPath(GraphIndex index)
     {
         foreach (var node in index.Graph.Nodes)
         {
             var isJoint = IsJoint(index, node);
-            if (isJoint)
-                Joints.Add(node);
-            var depths = node.Inputs.Where(_resizes.ContainsKey).Select(input => _resizes[input]).ToArray();
-            if (depths.Length == 0 && !isJoint)
+            var block = BlockOf(node) ?? (isJoint ? 0 : null);
+            if (block is null)
                 continue;
-            var depth = depths.DefaultIfEmpty().Max() + (node.OpType is "Resize" or "Upsample" ? 1 : 0);
+            if (isJoint)
+                Joints.Add((node, block.Value));
             foreach (var output in node.Outputs)
-                _resizes[output] = depth;
+                _blocks[output] = block.Value + (node.OpType is "Resize" or "Upsample" ? 1 : 0);
         }
     }
 
-    /// <summary>The nodes that join the backbone (first input) and a skip connection (second), in the order in which they run.</summary>
-    public List<Node> Joints { get; } = [];
+    /// <summary>
+    /// The nodes that join the backbone (first input) and a skip connection (second), in the order in which they run, with their block.
+    /// </summary>
+    public List<(Node Node, int Block)> Joints { get; } = [];
 
-    /// <summary>How often the picture was enlarged on the way up before a node; null for nodes that are not on it.</summary>
-    public int? ResizesBefore(Node node)
+    /// <summary>
+    /// The up block that a node is in: how often the map was enlarged on the way up before it; null for nodes that are not on it.
+    /// </summary>
+    public int? BlockOf(Node node)
     {
-        var depths = node.Inputs.Where(_resizes.ContainsKey).Select(input => _resizes[input]).ToArray();
-        return depths.Length == 0 ? null : depths.Max();
+        int? block = null;
+        foreach (var input in node.Inputs)
+        {
+            if (_blocks.TryGetValue(input, out var known) && (block is null || known > block))
+                block = known;
+        }
+        return block;
     }
 
     private static bool IsJoint(GraphIndex index, Node node) =>

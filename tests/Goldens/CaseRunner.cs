@@ -66,7 +66,8 @@ internal static class CaseRunner
         }
     }
 
-    private static Dictionary<string, Tensor> Outputs(byte[] model, IReadOnlyDictionary<string, Tensor> inputs, RunMode mode)
+    /// <summary>Runs a model once.</summary>
+    public static Dictionary<string, Tensor> Outputs(byte[] model, IReadOnlyDictionary<string, Tensor> inputs, RunMode mode)
     {
         using var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
         mode.Configure(options);

@@ -46,6 +46,8 @@ internal sealed class StoryCases : IGoldenModel
     private static IGoldenModel Part(GoldenCase golden) => golden.Variant switch
     {
         "clip_tokenizer" or "clip_tokenizer_small" => new StoryTextCases(),
+        "freeu" => new FreeUCases(),
+        "onnx_surgery_block" or "onnx_surgery_unet" => new StorySurgeryCases(),
         "python_random" or "torch_cpu_randn" => new StoryRandomCases(),
         "comic_layout" => new StoryPageCases(),
         "prompts" => new StoryPromptCases(),

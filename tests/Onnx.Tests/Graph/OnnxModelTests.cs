@@ -33,6 +33,45 @@ public sealed class OnnxModelTests : IDisposable
     }
 
     [Fact]
+    public void Weights_that_are_left_in_their_file_are_referred_to()
+    {
+        var model = Model();
+        var path = Path.Combine(_folder, "model.onnx");
+        model.Save(path, externalDataThreshold: 100);
+        var left = OnnxModel.Load(path, leaveExternalData: true);
+        Assert.Contains(left.Graph.Initializers.Values, tensor => tensor.External is not null);
+        Assert.All(model.Graph.Initializers, weight => Assert.Equal(weight.Value.Data.ToArray(), left.Graph.Initializers[weight.Key].Data.ToArray()));
+
+        var beside = Path.Combine(_folder, "beside.onnx");
+        left.Save(beside, externalDataThreshold: 100);
+        Assert.False(File.Exists(beside + ".data"));
+        Assert.Equal(model.ToBytes(), OnnxModel.Load(beside).ToBytes());
+        left.Save(path, externalDataThreshold: 100);
+        Assert.Equal(model.ToBytes(), OnnxModel.Load(path).ToBytes());
+
+        using var options = new SessionOptions();
+        options.AddSessionConfigEntry("session.model_external_initializers_file_folder_path", _folder);
+        using var session = new InferenceSession(left.ToBytes(), options);
+        Assert.Equal(["y"], session.OutputNames);
+
+        var elsewhere = Path.Combine(Directory.CreateDirectory(Path.Combine(_folder, "elsewhere")).FullName, "copy.onnx");
+        left.Save(elsewhere, externalDataThreshold: 100);
+        File.Delete(path + ".data");
+        Assert.Equal(model.ToBytes(), OnnxModel.Load(elsewhere).ToBytes());
+        Assert.Contains("not there any more", Assert.Throws<InvalidDataException>(() => left.Save(elsewhere)).Message);
+    }
+
+    [Fact]
+    public void Weight_files_that_are_in_use_are_not_overwritten()
+    {
+        var path = Path.Combine(_folder, "model.onnx");
+        Model().Save(path, externalDataThreshold: 100);
+        var left = OnnxModel.Load(path, leaveExternalData: true);
+        left.Graph.Initializers["more"] = Tensor.Create<float>(new float[1000], 1000);
+        Assert.Contains("another name", Assert.Throws<InvalidOperationException>(() => left.Save(path, externalDataThreshold: 100)).Message);
+    }
+
+    [Fact]
     public void Missing_or_short_weight_files_are_named()
     {
         var path = Path.Combine(_folder, "model.onnx");

@@ -236,10 +236,17 @@ internal static class ShapeInference
         var dims = new Dim[spatial];
         for (var i = 0; i < spatial; i++)
         {
+            var isSame = autoPad is "SAME_UPPER" or "SAME_LOWER";
             if (!input[2 + i].IsKnown)
+            {
+                // A window at each position: as many as there are.
+                var padding = autoPad == "VALID" ? 0 : pads[i] + pads[i + spatial];
+                if (strides[i] == 1 && (isSame || padding == (kernel[i] - 1) * dilations[i]))
+                    dims[i] = input[2 + i];
                 continue;
+            }
             var size = input[2 + i].Value;
-            if (autoPad is "SAME_UPPER" or "SAME_LOWER")
+            if (isSame)
             {
                 dims[i] = (size + strides[i] - 1) / strides[i];
                 continue;

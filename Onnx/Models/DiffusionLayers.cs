@@ -1,0 +1,61 @@
+using Microsoft.ML.Attention.Onnx.Weights;
+using Microsoft.ML.OnnxRuntime.Tensors;
+
+namespace Microsoft.ML.Attention.Onnx.Models;
+
+/// <summary>The layers that diffusers' UNet and autoencoder share. Maps are [N, C, H, W]; they start as PyTorch's do.</summary>
+internal static class DiffusionLayers
+{
+    /// <summary>Linear map of the last axis.</summary>
+    public static Value Dense(this Value value, Parameters parameters, long width, bool bias = true) =>
+        value.Linear(parameters, width, bias, Initialization.FanIn(value.Shape[-1].Value));
+
+    /// <summary>x sigmoid(x).</summary>
+    public static Value Silu(this Value value) => value * value.Apply("Sigmoid");
+
+    /// <summary>Group normalisation, each channel with a scale and a shift of its own.</summary>
+    public static Value GroupNorm(this Value map, Parameters parameters, int groups, float epsilon)
+    {
+        using var scope = parameters.Scope();
+        var (builder, channels) = (map.Builder, map.Shape[1].Value);
+        var weight = parameters.Get("weight", Initialization.Ones, channels);
+        var bias = parameters.Get("bias", Initialization.Zeros, channels);
+        var ones = builder.Constant(Tensor.Create<float>([.. Enumerable.Repeat(1f, groups)], groups));
+        var zeros = builder.Constant(Tensor.Create<float>(new float[groups], groups));
+        var normalized = builder.Op("InstanceNormalization", [map.Reshape(0, groups, -1), ones, zeros], new() { ["epsilon"] = epsilon });
+        return (normalized.Reshape(map.ShapeOf()) * weight.Reshape(channels, 1, 1)) + bias.Reshape(channels, 1, 1);
+    }
+
+    /// <summary>Two convolutions with a residual sum; <paramref name="time"/> [N or 1, width] is what the first one's result is shifted by.</summary>
+    public static Value ResnetBlock(this Value map, Value? time, Parameters parameters, long channels, int groups, float epsilon)
+    {
+        using var scope = parameters.Scope();
+        var hidden = map.GroupNorm(parameters["norm1"], groups, epsilon).Silu().Conv2d(parameters["conv1"], channels, kernel: 3, padding: 1);
+        if (time is not null)
+            hidden += time.Dense(parameters["time_emb_proj"], channels).Unsqueeze(2, 3);
+        hidden = hidden.GroupNorm(parameters["norm2"], groups, epsilon).Silu().Conv2d(parameters["conv2"], channels, kernel: 3, padding: 1);
+        var residual = map.Shape[1].Value == channels ? map : map.Conv2d(parameters["conv_shortcut"], channels, kernel: 1);
+        return residual + hidden;
+    }
+
+    /// <summary>Repeats rows and columns up to the size of another map, or to twice as many, then a convolution.</summary>
+    public static Value Upsample(this Value map, Parameters parameters, Value? sizeOf = null)
+    {
+        using var scope = parameters.Scope();
+        var builder = map.Builder;
+        var attributes = new Attributes
+        {
+            ["mode"] = "nearest", ["coordinate_transformation_mode"] = "asymmetric", ["nearest_mode"] = "floor",
+        };
+        var enlarged = sizeOf is null
+            ? builder.Op("Resize", [map, null, builder.Constant(Tensor.Create<float>([1, 1, 2, 2], 4))], attributes)
+            : builder.Op("Resize", [map, null, null, builder.Concat(0, map.ShapeOf(0, 2), sizeOf.ShapeOf(2))], attributes);
+        return enlarged.Conv2d(parameters["conv"], map.Shape[1].Value, kernel: 3, padding: 1);
+    }
+
+    /// <summary>[N, C, H, W] to [N, H * W, C].</summary>
+    public static Value ToTokens(this Value map) => map.Reshape(0, map.Shape[1].Value, -1).Transpose(0, 2, 1);
+
+    /// <summary>[N, H * W, C] to [N, C, H, W], with H and W those of another map.</summary>
+    public static Value ToMap(this Value tokens, Value sizeOf) => tokens.Transpose(0, 2, 1).Reshape(sizeOf.ShapeOf());
+}

@@ -1,5 +1,4 @@
 using Microsoft.ML.Attention.Onnx.Training;
-using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Tests.Models;
 
@@ -22,7 +21,7 @@ internal static class ParameterGradients
         OnnxModel model, IReadOnlyDictionary<string, Tensor> inputs, string output = "logits", Predicate<string>? isTrained = null)
     {
         var graph = model.Graph;
-        var parameters = graph.Initializers.Where(pair => pair.Value.Type == TensorElementType.Float && pair.Value.Dims.Count > 0
+        var parameters = graph.Initializers.Where(pair => Graph.IsWeight(pair.Key, pair.Value)
             && !pair.Key.Contains(".running_", StringComparison.Ordinal) && isTrained?.Invoke(pair.Key) != false)
             .Select(pair => pair.Key).ToArray();
         GraphSimplifier.FixSizes(graph, new Dictionary<string, long> { ["N"] = inputs.Values.First().Dims[0] }, model.Functions);

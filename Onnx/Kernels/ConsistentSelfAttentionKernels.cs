@@ -1,5 +1,6 @@
 using System.Runtime.Intrinsics;
 using Microsoft.ML.Attention.Onnx.Kernels.Cpu;
+using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Kernels;
@@ -21,5 +22,7 @@ internal static class ConsistentSelfAttentionKernels
             attributes => new ConsistentSelfAttentionKernel<Vector512<float>, Simd512<float>>(attributes),
             attributes => new ConsistentSelfAttentionKernel<Vector256<float>, Simd256<float>>(attributes),
             attributes => new ConsistentSelfAttentionKernel<Vector128<float>, Simd128<float>>(attributes))),
+        Attention.Cuda<float>(attributes => new ConsistentSelfAttentionKernel<float>(attributes)),
+        Attention.Cuda<Half>(attributes => new ConsistentSelfAttentionKernel<Half>(attributes)),
     ];
 }

@@ -46,6 +46,7 @@ internal sealed class StoryCases : IGoldenModel
     private static IGoldenModel Part(GoldenCase golden) => golden.Variant switch
     {
         "clip_tokenizer" or "clip_tokenizer_small" => new StoryTextCases(),
+        "csa_op" or "csa_op_low_vram" => new StoryAttentionCases(),
         "freeu" => new FreeUCases(),
         "onnx_surgery_block" or "onnx_surgery_unet" => new StorySurgeryCases(),
         "python_random" or "torch_cpu_randn" => new StoryRandomCases(),

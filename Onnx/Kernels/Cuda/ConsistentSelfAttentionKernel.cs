@@ -143,9 +143,9 @@ internal readonly record struct StoryTile(bool IsHalf, int Width, int RowTiles, 
         var rows = rowTiles * 16;
         var warps = inputs.Tokens > 2 * rows ? 4 : inputs.Tokens > rows ? 2 : 1;
         // Rows of all heads follow each other, so what divides a head's row and the addresses divides all addresses.
-        var address = (ulong)inputs.Key | (ulong)inputs.Value | (ulong)inputs.BankKey | (ulong)inputs.BankValue
-            | (ulong)(inputs.Width * sizeof(T));
-        var copy = (int)Math.Min(MostCopied, 1UL << BitOperations.TrailingZeroCount(address));
+        var addresses = (nuint)inputs.Key | (nuint)inputs.Value | (nuint)inputs.BankKey | (nuint)inputs.BankValue
+            | ((nuint)inputs.Width * (nuint)sizeof(T));
+        var copy = Math.Min(MostCopied, 1 << BitOperations.TrailingZeroCount((uint)addresses | MostCopied));
         var tile = new StoryTile(typeof(T) == typeof(Half), inputs.Width, rowTiles, warps, Stages: 2, copy);
         if (tile.SharedBytes > device.SharedMemoryPerBlock)
             tile = tile with { Stages = 1 };

@@ -13,9 +13,12 @@ internal sealed partial record ModulePath(string Block, int BlockIndex, string T
     /// <summary>Whether it is the attention of a transformer block to the text.</summary>
     public bool IsCross => Text.EndsWith("attn2", StringComparison.Ordinal);
 
-    /// <summary>The path in a node's name, its metadata, or the names of its weights; null where there is none.</summary>
+    /// <summary>
+    /// The path in a node's name, or else in its metadata or the names of its weights, which may be another module's where they are shared;
+    /// null where there is none.
+    /// </summary>
     public static ModulePath? Of(Node node) =>
-        new[] { node.Name }.Concat(node.Metadata.Values).Concat(node.Inputs).Select(Parse).MaxBy(path => path?.Text.Length);
+        Parse(node.Name) ?? node.Metadata.Values.Concat(node.Inputs).Select(Parse).MaxBy(path => path?.Text.Length);
 
     /// <summary>The path in a text, such as <c>/up_blocks.0/attentions.1/transformer_blocks.0/attn1/Softmax</c>.</summary>
     public static ModulePath? Parse(string text)

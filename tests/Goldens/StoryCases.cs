@@ -50,6 +50,7 @@ internal sealed class StoryCases : IGoldenModel
         "clip_tokenizer" or "clip_tokenizer_small" => new StoryTextCases(),
         "csa_op" or "csa_op_low_vram" => new StoryAttentionCases(),
         "freeu" => new FreeUCases(),
+        "masks" => new StoryMaskCases(),
         "onnx_surgery_block" or "onnx_surgery_unet" => new StorySurgeryCases(),
         "python_random" or "torch_cpu_randn" => new StoryRandomCases(),
         "comic_layout" => new StoryPageCases(),

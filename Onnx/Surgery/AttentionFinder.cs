@@ -127,7 +127,7 @@ internal sealed class AttentionFinder(GraphIndex index)
             key = key with { Bias = (bias, query.Channels) };
             value = value with { Bias = (bias, query.Channels + key.Channels) };
         }
-        return Found(node, query, key, value, heads, Scale(node, query.Channels / heads), node.Outputs[0]);
+        return Found(node, query, key, value, heads, node.Attributes.Float("scale", 0), node.Outputs[0]);
 
         Projection Part(Projection packed, int part, int count) => packed with { Packing = new(part, count, IsPerHead: true), HeadCount = heads };
     }
@@ -148,7 +148,7 @@ internal sealed class AttentionFinder(GraphIndex index)
         {
             Packing = new(part, 3, IsPerHead: false),
         }).ToArray();
-        return Found(node, parts[0], parts[1], parts[2], heads, Scale(node, width / 3 / heads), node.Outputs[0]);
+        return Found(node, parts[0], parts[1], parts[2], heads, node.Attributes.Float("scale", 0), node.Outputs[0]);
     }
 
     // ai.onnx Attention: [B, N, heads * d] with attributes that tell the heads, or [B, heads, N, d].
@@ -164,9 +164,7 @@ internal sealed class AttentionFinder(GraphIndex index)
         int? heads = node.Attributes.Contains("q_num_heads") ? (int)node.Attributes.Int("q_num_heads") : null;
         if (heads is not null && node.Attributes.Int("kv_num_heads", heads.Value) != heads)
             throw new MismatchException("expected as many heads of keys as of queries, found fewer");
-        heads ??= query.HeadCount;
-        var scale = heads is > 0 and var count ? Scale(node, query.Channels / count) : 1;
-        return Found(node, query, key, value, heads, scale, node.Outputs[0]);
+        return Found(node, query, key, value, heads, node.Attributes.Float("scale", 0), node.Outputs[0]);
     }
 
     // ml.attention MultiHeadAttention and MultiHeadSelfAttention, which graphs of this library call.
@@ -183,9 +181,6 @@ internal sealed class AttentionFinder(GraphIndex index)
 
         Projection Part(int part) => query with { Packing = new(part, 3, IsPerHead: false) };
     }
-
-    private static double Scale(Node node, int headWidth) =>
-        node.Attributes.Float("scale", 0) is not 0 and var scale ? scale : 1 / Math.Sqrt(headWidth);
 
     private static string Input(Node node, int position) => position < node.Inputs.Count ? node.Inputs[position] : "";
 
@@ -214,10 +209,10 @@ internal sealed class AttentionFinder(GraphIndex index)
             throw new MismatchException($"expected values as they are projected, found them multiplied by {value.Factor}");
         if (query.Channels != key.Channels || query.Channels != value.Channels)
             throw new MismatchException($"expected queries, keys and values of one size, found {query.Channels}, {key.Channels} and {value.Channels}");
-        var heads = headCount ?? query.HeadCount ?? key.HeadCount ?? value.HeadCount
-            ?? throw new MismatchException($"expected a Reshape of '{query.Value}' to [B, N, heads, d], found none of known size");
-        if (heads < 1 || query.Channels % heads != 0)
-            throw new MismatchException($"expected heads that divide {query.Channels} channels, found {heads}");
+        headCount ??= query.HeadCount ?? key.HeadCount ?? value.HeadCount;
+        var factor = query.Factor * key.Factor;
+        if (scale == 0 && factor != 1)
+            scale = 1 / Math.Sqrt(query.Channels / headCount ?? throw new MismatchException("expected a known number of heads, found none"));
         var (output, isFlat, weights) = Output(context);
         return new()
         {
@@ -227,8 +222,8 @@ internal sealed class AttentionFinder(GraphIndex index)
             Query = query,
             Key = key,
             Value = value,
-            HeadCount = heads,
-            Scale = scale * query.Factor * key.Factor,
+            HeadCount = headCount,
+            Scale = scale * factor,
             Output = output,
             IsFlat = isFlat,
         };

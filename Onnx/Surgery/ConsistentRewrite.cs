@@ -9,15 +9,15 @@ internal sealed class ConsistentRewrite(Graph graph, GraphIndex index, int group
     private readonly GraphBuilder _builder = new(graph);
     private readonly Dictionary<string, string> _names = new(StringComparer.Ordinal);
 
-    public void Apply(IReadOnlyList<(SelfAttention Attention, int Level)> attentions)
+    public void Apply(IReadOnlyList<UpBlockAttentions.Found> attentions)
     {
         var masks = Enumerable.Range(0, attentions.Max(found => found.Level) + 1)
             .Select(level => _builder.Input(ConsistentUnet.MaskInput(level), TensorElementType.Bool, ["images", $"csa_keys.{level}"])).ToArray();
         var mode = _builder.Input(ConsistentUnet.ModeInput, TensorElementType.Int32, [attentions.Count]);
         for (var i = 0; i < attentions.Count; i++)
         {
-            var (attention, level) = attentions[i];
-            Replace(attention, new(i, attention.Name, attention.Channels, attention.HeadCount, level), masks[level], mode);
+            var (attention, headCount, level) = attentions[i];
+            Replace(attention, new(i, attention.Name, attention.Channels, headCount, level), masks[level], mode);
         }
         GraphSimplifier.RemoveUnused(graph);
         Rename();

@@ -1,3 +1,4 @@
+using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -11,6 +12,12 @@ public sealed record ConsistentUnetOptions
     /// prompt, then all with it), 1 without.
     /// </summary>
     public int GroupCount { get; init; } = 2;
+
+    /// <summary>
+    /// What the UNet's <c>config.json</c> says: the rewrite then checks that it found all self-attentions there are, and the numbers of
+    /// heads, which it takes from here where the graph does not tell them. Null to go by the graph alone.
+    /// </summary>
+    public UNet2DConditionConfig? Config { get; init; }
 }
 
 /// <summary>
@@ -78,7 +85,7 @@ public sealed class ConsistentUnet
         Inliner.Inline(model.Graph, model.Functions, call => call.Domain != AttentionOp.Domain);
         model.Functions.RemoveAll(function => function.Domain != AttentionOp.Domain);
         var index = new GraphIndex(model);
-        var attentions = UpBlockAttentions.Find(index);
+        var attentions = UpBlockAttentions.Find(index, options.Config);
         new ConsistentRewrite(model.Graph, index, options.GroupCount).Apply(attentions);
         return new(AttentionOps.Complete(model));
     }

@@ -14,11 +14,12 @@ internal sealed partial record ModulePath(string Block, int BlockIndex, string T
     public bool IsCross => Text.EndsWith("attn2", StringComparison.Ordinal);
 
     /// <summary>
-    /// The path in a node's name, or else in its metadata or the names of its weights, which may be another module's where they are shared;
-    /// null where there is none.
+    /// The path in a node's name, its metadata, or the names of its parameters; null where there is none. Names of other inputs tell
+    /// where these come from.
     /// </summary>
     public static ModulePath? Of(Node node) =>
-        Parse(node.Name) ?? node.Metadata.Values.Concat(node.Inputs).Select(Parse).MaxBy(path => path?.Text.Length);
+        Longest(node.Metadata.Values.Append(node.Name)) ?? Longest(node.Inputs.Where(input =>
+            input.EndsWith(".weight", StringComparison.Ordinal) || input.EndsWith(".bias", StringComparison.Ordinal)));
 
     /// <summary>The path in a text, such as <c>/up_blocks.0/attentions.1/transformer_blocks.0/attn1/Softmax</c>.</summary>
     public static ModulePath? Parse(string text)
@@ -31,6 +32,8 @@ internal sealed partial record ModulePath(string Block, int BlockIndex, string T
     }
 
     public override string ToString() => Text;
+
+    private static ModulePath? Longest(IEnumerable<string> texts) => texts.Select(Parse).MaxBy(path => path?.Text.Length);
 
     // Exports by PyTorch's newer exporter list the paths of all modules around a node: the longest is the node's.
     [GeneratedRegex(

@@ -15,9 +15,10 @@ internal sealed record SelfAttention
 
     public required Projection Value { get; init; }
 
-    public required int HeadCount { get; init; }
+    /// <summary>The number of heads, or null where the graph does not tell it.</summary>
+    public required int? HeadCount { get; init; }
 
-    /// <summary>What the products of queries and keys are multiplied by.</summary>
+    /// <summary>What the products of queries and keys are multiplied by; 0 for the width of a head to the power of -1/2.</summary>
     public required double Scale { get; init; }
 
     /// <summary>The value that the projection to the residual reads: [B, N, C], or [B * N, C] if <see cref="IsFlat"/>.</summary>

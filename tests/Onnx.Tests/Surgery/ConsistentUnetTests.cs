@@ -1,4 +1,6 @@
+using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Surgery;
+using Microsoft.ML.Attention.Onnx.Tests.Models;
 
 namespace Microsoft.ML.Attention.Onnx.Tests.Surgery;
 
@@ -52,11 +54,54 @@ public class ConsistentUnetTests
         AssertRight(consistent, name, 2e-5);
     }
 
-    private static void AssertRight(ConsistentUnet consistent, string name, double tolerance)
+    [Fact]
+    public void Rewrite_UnderstandsOurOwnUnet()
     {
-        foreach (var withKernels in new[] { false, true })
+        var config = UNet2DCondition.Variants["sd_nano"];
+        var unet = UNet2DCondition.Build(config, new RecordedWeights());
+        var consistent = ConsistentUnet.Rewrite(unet, new() { Config = config });
+        Assert.Equal(
+        [
+            (160, 5, 0), (160, 5, 0), (96, 3, 1), (96, 3, 1),
+        ], consistent.Layers.Select(layer => (layer.Channels, layer.HeadCount, layer.Level)));
+        Assert.Equal("up_blocks.1.attentions.1.transformer_blocks.0.attn1", consistent.Layers[3].Name);
+        var inputs = new Dictionary<string, Tensor>
         {
-            using var passes = new StoryPasses(consistent, ExportedGraph.Results(name), withKernels);
+            ["sample"] = RandomTensor.Float(1, 2, 4, 8, 12),
+            ["timestep"] = Tensor.Scalar(500f),
+            ["encoder_hidden_states"] = RandomTensor.Float(2, 2, 5, 128),
+            [ConsistentUnet.ModeInput] = Tensor.Create<int>([0, 0, 0, 0], 4),
+        };
+        foreach (var layer in consistent.Layers)
+        {
+            inputs[layer.BankKeyInput] = inputs[layer.BankValueInput] = Tensor.Create<float>([], 2, 0, layer.Channels);
+            var tokens = layer.Level == 0 ? 2 * 3 : 4 * 6;
+            inputs[layer.MaskInput] = Tensor.Create<bool>(new bool[tokens], 1, tokens);
+        }
+        var (expected, actual) = (SessionRunner.Run(unet, inputs)["out_sample"], SessionRunner.Run(consistent.Model, inputs)["out_sample"]);
+        Assert.All(expected.AsSpan<float>().ToArray().Zip(actual.AsSpan<float>().ToArray()), pair => Assert.Equal(pair.First, pair.Second, 1e-5));
+    }
+
+    public static TheoryData<string> Styles => [.. Restyle.Styles.Keys];
+
+    [Theory]
+    [MemberData(nameof(Styles))]
+    public void Rewrite_UnderstandsOtherStyles(string style)
+    {
+        const string Name = "xl-plain-14";
+        var consistent = ConsistentUnet.Rewrite(Restyle.Styles[style](ExportedGraph.OfPyTorch(Name)));
+        Assert.Equal([0, 0, 1, 1], consistent.Layers.Select(layer => layer.Level));
+        if (style == "half")
+            AssertRight(consistent, Name, 1e-2, false); // the CPU has kernels of single precision only
+        else
+            AssertRight(consistent, Name, 2e-5);
+    }
+
+    private static void AssertRight(ConsistentUnet consistent, string name, double tolerance, params bool[] withKernels)
+    {
+        foreach (var kernels in withKernels is [] ? [false, true] : withKernels)
+        {
+            using var passes = new StoryPasses(consistent, ExportedGraph.Results(name), kernels);
             Assert.All(passes.Errors(name.EndsWith("static", StringComparison.Ordinal)), pass => Assert.InRange(pass.Error, 0, tolerance));
         }
     }

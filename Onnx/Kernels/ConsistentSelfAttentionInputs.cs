@@ -58,7 +58,7 @@ internal unsafe struct ConsistentSelfAttentionInputs<T> where T : unmanaged
 internal sealed unsafe class ConsistentSelfAttentionArguments(KernelAttributes attributes)
 {
     private readonly int _heads = attributes.PositiveInt("head_count");
-    private readonly float _scale = attributes.Float("scale", 0);
+    private readonly float _scale = NotNegative(attributes.Float("scale", 0));
     private readonly int _groups = attributes.PositiveInt("group_count");
     private readonly int _layer = Layer(attributes.Int("layer"));
 
@@ -96,6 +96,10 @@ internal sealed unsafe class ConsistentSelfAttentionArguments(KernelAttributes a
             ? value
             : throw new KernelException($"element {_layer} of input 'mode' is {(int)value}, expected 0 (own tokens), 1 (all) or 2 (masked)");
     }
+
+    private static float NotNegative(float scale) => scale >= 0
+        ? scale
+        : throw new KernelException($"attribute 'scale' is {scale}, expected a positive number, or 0 for the usual one");
 
     private static int Layer(long layer) => layer is >= 0 and <= int.MaxValue
         ? (int)layer

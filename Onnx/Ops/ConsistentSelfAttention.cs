@@ -17,8 +17,8 @@ namespace Microsoft.ML.Attention.Onnx.Ops;
 /// <c>mode</c> int32 [layers], for each layer 0: the image's own tokens, 1: all keys, 2: those of the mask. Own tokens are attended to
 /// in every mode.</item>
 /// <item>Outputs: <c>output</c> [G * n, N, C]; optional <c>logsumexp</c> [G, head_count, n * N] float, of the scores.</item>
-/// <item>Attributes: <c>head_count</c>; <c>scale</c>, which multiplies the products of queries and keys, 0 for the usual
-/// (C / head_count)^-1/2; <c>group_count</c> G; <c>layer</c>, the element of the mode that counts here.</item>
+/// <item>Attributes: <c>head_count</c>; <c>scale</c>, positive, which multiplies the products of queries and keys, or 0 for
+/// the usual (C / head_count)^-1/2; <c>group_count</c> G; <c>layer</c>, the element of the mode that counts here.</item>
 /// </list>
 /// The kernels read the mode on the host and never meet a key that is not allowed: mode 0 costs what plain attention costs.
 /// </summary>
@@ -156,7 +156,7 @@ internal sealed class StoryAttention
         var given = _builder.Attribute("scale", typeof(float));
         var width = query.ShapeOf(2, 3).Squeeze(0) / _builder.Attribute("head_count", typeof(long));
         var usual = 1 / width.Cast(TensorElementType.Float).Apply("Sqrt");
-        var isGiven = _builder.Op("Greater", [given.Apply("Abs"), _builder.Constant(Tensor.Scalar(0f))]);
+        var isGiven = _builder.Op("Greater", [given, _builder.Constant(Tensor.Scalar(0f))]);
         return _builder.Op("CastLike", [isGiven.Where(given, usual), query]);
     }
 

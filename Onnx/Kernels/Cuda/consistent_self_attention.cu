@@ -42,7 +42,7 @@ struct Parameters
     int heads;
     int row_blocks;
     int sees_all; // without lists: all keys, or the image's own
-    float scale;
+    float scale;  // not negative
 };
 
 // The keys of an image: those of a list, or some that follow each other.
@@ -142,6 +142,17 @@ __device__ __forceinline__ void add_products(float (&scores)[ROW_TILES][KEYS / 8
             }
         }
     }
+}
+
+// Scores of the keys from number `count` on become minus infinity.
+__device__ __forceinline__ void forget_from(float (&scores)[ROW_TILES][KEYS / 8][4], int count, int lane)
+{
+#pragma unroll
+    for (int r = 0; r < ROW_TILES; r++)
+#pragma unroll
+        for (int i = 0; i < KEYS / 2; i++)
+            if (i / 4 * 8 + (lane & 3) * 2 + i % 2 >= count)
+                scores[r][i / 4][i % 4] = MINUS_INFINITY;
 }
 
 // sums += weights values. What a lane has of a product of the tensor cores is what it needs of a factor.
@@ -274,6 +285,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend(const Parameters p)
         add_products(scores, queries, key_tiles + at, lane);
 
         const int left = keys.count - tile * KEYS;
+        if (left < KEYS)
+            forget_from(scores, left, lane);
 #pragma unroll
         for (int r = 0; r < ROW_TILES; r++)
         {
@@ -283,21 +296,17 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend(const Parameters p)
                 float most = largest[r][half];
 #pragma unroll
                 for (int i = 0; i < KEYS / 4; i++)
-                {
-                    float& score = scores[r][i / 2][half * 2 + i % 2];
-                    score = i / 2 * 8 + (lane & 3) * 2 + i % 2 < left ? score * scale : MINUS_INFINITY;
-                    most = fmaxf(most, score);
-                }
+                    most = fmaxf(most, scores[r][i / 2][half * 2 + i % 2]);
                 most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
                 most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
-                const float factor = exp2_fast(largest[r][half] - most);
+                const float factor = exp2_fast((largest[r][half] - most) * scale);
                 largest[r][half] = most;
                 float total = totals[r][half] * factor;
 #pragma unroll
                 for (int i = 0; i < KEYS / 4; i++)
                 {
                     float& score = scores[r][i / 2][half * 2 + i % 2];
-                    score = exp2_fast(score - most);
+                    score = exp2_fast(fmaf(score, scale, -most * scale));
                     total += score;
                 }
                 totals[r][half] = total;
@@ -336,7 +345,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend(const Parameters p)
             if (p.log_sum_exp && (lane & 3) == 0)
             {
                 const long long row = (group * p.heads + head) * p.images * p.tokens + (long long)image * p.tokens + token;
-                p.log_sum_exp[row] = (largest[r][half] + log2_fast(total)) * LN_2;
+                p.log_sum_exp[row] = (largest[r][half] * scale + log2_fast(total)) * LN_2;
             }
         }
     }

@@ -43,6 +43,15 @@ public class ConsistentSelfAttentionTests
         Assert.Contains(message, error.Message);
     }
 
+    [Fact]
+    public void A_negative_scale_is_refused()
+    {
+        using var options = new SessionOptions();
+        KernelLibrary.Register(options);
+        var error = Assert.Throws<OnnxRuntimeException>(() => SessionRunner.Run(Model(scale: -0.5f), Inputs(mode: 0), options));
+        Assert.Contains("attribute 'scale' is -0.5", error.Message);
+    }
+
     private static void CheckModes(SessionOptions options)
     {
         foreach (var mode in new[] { 0, 1, 2 })
@@ -55,7 +64,7 @@ public class ConsistentSelfAttentionTests
         }
     }
 
-    private static OnnxModel Model()
+    private static OnnxModel Model(float? scale = null)
     {
         var builder = new GraphBuilder();
         Shape tokens = ["images", "tokens", Channels], bank = [Groups, "bank", Channels];
@@ -64,7 +73,7 @@ public class ConsistentSelfAttentionTests
             builder.Input("value", TensorElementType.Float, tokens), builder.Input("bank_key", TensorElementType.Float, bank),
             builder.Input("bank_value", TensorElementType.Float, bank),
             builder.Input("key_mask", TensorElementType.Bool, ["rows", "keys"]),
-            builder.Input("mode", TensorElementType.Int32, ["layers"]), headCount: 2, Groups, layer: 1));
+            builder.Input("mode", TensorElementType.Int32, ["layers"]), headCount: 2, Groups, layer: 1, scale));
         return builder.ToModel();
     }
 

@@ -6,7 +6,7 @@ namespace Microsoft.ML.Attention.Onnx;
 
 /// <summary>
 /// Makes of a float32 model one that computes in float16 on CUDA, between inputs and outputs that stay float32. What stays in float32
-/// inside, <see cref="MixedPrecision"/> says.
+/// inside, <see cref="MixedPrecision"/> says. Maps between convolutions have their channels last (<see cref="ChannelsLast"/>).
 /// </summary>
 internal static class HalfPrecision
 {
@@ -23,6 +23,7 @@ internal static class HalfPrecision
         GraphSimplifier.Fold(graph);
         ThrowIfUnknown(graph);
         BatchNormalizationFolding.Apply(graph);
+        ChannelsLast.Apply(graph);
         MixedPrecision.Apply(graph, new HashSet<string>());
         GraphSimplifier.RemoveUnused(graph);
         return new GraphBuilder(graph).ToModel();

@@ -1,7 +1,7 @@
 namespace Microsoft.ML.Attention.Onnx.Kernels;
 
 /// <summary>The windows of a convolution of two axes; the same struct is in convolution_window.cuh.</summary>
-internal readonly struct ConvolutionWindow
+internal readonly record struct ConvolutionWindow
 {
     public readonly int KernelHeight;
     public readonly int KernelWidth;

@@ -25,6 +25,11 @@ internal sealed unsafe class CudaDriver
     private readonly delegate* unmanaged<nint, int, int, int> _functionSetAttribute;
     private readonly delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int> _launchKernel;
     private readonly delegate* unmanaged<int, byte**, int> _getErrorString;
+    private readonly delegate* unmanaged<nint*, uint, int> _eventCreate;
+    private readonly delegate* unmanaged<nint, nint, int> _eventRecord;
+    private readonly delegate* unmanaged<nint, int> _eventSynchronize;
+    private readonly delegate* unmanaged<float*, nint, nint, int> _eventElapsedTime;
+    private readonly delegate* unmanaged<nint, int> _eventDestroy;
 
     private CudaDriver()
     {
@@ -40,6 +45,11 @@ internal sealed unsafe class CudaDriver
         _functionSetAttribute = (delegate* unmanaged<nint, int, int, int>)Export("cuFuncSetAttribute");
         _launchKernel = (delegate* unmanaged<nint, uint, uint, uint, uint, uint, uint, uint, nint, void**, void**, int>)Export("cuLaunchKernel");
         _getErrorString = (delegate* unmanaged<int, byte**, int>)Export("cuGetErrorString");
+        _eventCreate = (delegate* unmanaged<nint*, uint, int>)Export("cuEventCreate");
+        _eventRecord = (delegate* unmanaged<nint, nint, int>)Export("cuEventRecord");
+        _eventSynchronize = (delegate* unmanaged<nint, int>)Export("cuEventSynchronize");
+        _eventElapsedTime = (delegate* unmanaged<float*, nint, nint, int>)Export("cuEventElapsedTime");
+        _eventDestroy = (delegate* unmanaged<nint, int>)Export("cuEventDestroy_v2");
         Check(((delegate* unmanaged<uint, int>)Export("cuInit"))(0), "cuInit");
     }
 
@@ -118,6 +128,26 @@ internal sealed unsafe class CudaDriver
         Check(
             _launchKernel(function, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, (uint)sharedBytes, stream, &parameters, null),
             $"launch of '{name}' with {grid} blocks of {threads} threads");
+
+    /// <summary>An event (CUevent) that is recorded when a stream reaches it.</summary>
+    public nint RecordEvent(nint stream)
+    {
+        nint point;
+        Check(_eventCreate(&point, 0), "cuEventCreate");
+        Check(_eventRecord(point, stream), "cuEventRecord");
+        return point;
+    }
+
+    /// <summary>Milliseconds from one event to a later one, for which it waits.</summary>
+    public float TimeBetween(nint first, nint second)
+    {
+        float time;
+        Check(_eventSynchronize(second), "cuEventSynchronize");
+        Check(_eventElapsedTime(&time, first, second), "cuEventElapsedTime");
+        return time;
+    }
+
+    public void DestroyEvent(nint point) => _ = _eventDestroy(point);
 
     private int Attribute(int device, int attribute)
     {

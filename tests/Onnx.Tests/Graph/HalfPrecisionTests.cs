@@ -95,6 +95,21 @@ public class HalfPrecisionTests
     }
 
     [Fact]
+    public void Dump()
+    {
+        foreach (var (name, model) in new[] { ("ugdc", Ugdc.Build(Ugdc.Variants["ugdc"], new RandomWeights(1))), ("sccan", Sccan.Build(Sccan.Variants["sccan_resnet50"], new RandomWeights(1))),
+            ("detr", PlainDetr.Build(PlainDetr.Variants["plain_detr_swinv2_small_mim_boxrpe_reparam"], new RandomWeights(1), height: 800, width: 1333, batchSize: 1)) })
+        {
+            var half = HalfPrecision.Convert(model);
+            ShapeInference.Infer(half.Graph, half.Functions);
+            var lines = half.Graph.Nodes.GroupBy(n => n.OpType).OrderByDescending(g => g.Count()).Select(g => $"{g.Key} {g.Count()}")
+                .Concat(half.Graph.Nodes.Select(n => $"{n.OpType} {n.Name} <- {string.Join(' ', n.Inputs.Select(i => $"{i}{half.Graph.Info(i).Type}{half.Graph.Info(i).Shape}"))} -> {half.Graph.Info(n.Outputs[0]).Type}{half.Graph.Info(n.Outputs[0]).Shape}"));
+            File.WriteAllLines($"/tmp/speed/dump-{name}.txt", lines);
+            half.Save($"/tmp/speed/{name}.onnx");
+        }
+    }
+
+    [Fact]
     public void Boxes_and_the_choice_of_the_best_are_in_single_precision()
     {
         var half = HalfPrecision.Convert(Models["plain_detr"].Build());

@@ -103,6 +103,22 @@ public class OpKernelTests
         ["DepthwiseConv of large maps"] = inputs => [Depthwise(inputs, 2, 3, 56, 61, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], bias: true)],
         ["DepthwiseConv of strides, dilations and uneven pads"] = inputs =>
             [Depthwise(inputs, 2, 3, 12, 10, [3, 2], [2, 3], [2, 1], [0, 1, 3, 2], bias: true)],
+        ["ChannelsLastConv 3x3 with residual sum and ReLU"] = inputs =>
+            [ChannelsLast(inputs, 2, 9, 11, 16, 24, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], hasResidual: true, isRectified: true)],
+        ["ChannelsLastConv 1x1"] = inputs =>
+            [ChannelsLast(inputs, 3, 5, 7, 32, 8, [1, 1], [1, 1], [1, 1], [0, 0, 0, 0], hasResidual: false, isRectified: false)],
+        ["ChannelsLastConv of strides and dilations"] = inputs =>
+            [ChannelsLast(inputs, 2, 13, 12, 8, 16, [3, 3], [2, 2], [2, 2], [2, 2, 2, 2], hasResidual: false, isRectified: true)],
+        ["ChannelsLastDepthwiseConv 7x7"] = inputs =>
+            [ChannelsLastDepthwise(inputs, 2, 9, 11, 24, [7, 7], [1, 1], [3, 3, 3, 3])],
+        ["ChannelsLastDepthwiseConv of patches"] = inputs =>
+            [ChannelsLastDepthwise(inputs, 2, 11, 17, 6, [5, 5], [5, 5], [0, 0, 0, 0])],
+        ["ChannelsLastMaxPool"] = inputs => [ChannelsLastPool(inputs, 2, 8, 10, 12, [2, 2], [2, 2], [0, 0, 0, 0])],
+        ["ChannelsLastMaxPool of windows that overlap"] = inputs => [ChannelsLastPool(inputs, 1, 9, 7, 4, [3, 3], [2, 2], [1, 1, 1, 1])],
+        ["AffineSum"] = inputs =>
+            [AffineSum.Apply(inputs.Next(3, 5, 12), inputs.Next(12), inputs.Next(3, 5, 12), inputs.Next(12), isRectified: false)],
+        ["AffineSum with ReLU"] = inputs =>
+            [AffineSum.Apply(inputs.Next(7, 260), inputs.Next(260), inputs.Next(7, 260), inputs.Next(260), isRectified: true)],
         ["EfficientLocalAttention"] = inputs => [LocalAttention(inputs, 2, 32, 14, 14, 1, 7, 16)],
         ["EfficientLocalAttentionGrad"] = inputs => LocalAttentionGrad(inputs, 2, 32, 14, 14, 1, 7, 16),
         ["EfficientLocalAttention of depthwise taps"] = inputs => [LocalAttention(inputs, 3, 64, 9, 13, 1, 5, 32)],
@@ -490,6 +506,43 @@ public class OpKernelTests
             inputs.Next(channels, 1, kernel[0], kernel[1]),
             bias ? inputs.Next(channels) : null,
             new() { ["kernel_shape"] = kernel, ["strides"] = strides, ["dilations"] = dilations, ["pads"] = pads, ["group"] = channels });
+
+    private static Value ChannelsLast(
+        Inputs inputs, long batch, long height, long width, long channels, long outputs, long[] kernel, long[] strides, long[] dilations,
+        long[] pads, bool hasResidual, bool isRectified)
+    {
+        var x = inputs.Next(batch, height, width, channels);
+        return inputs.Builder.Op(
+            nameof(ChannelsLastConv),
+            [
+                x, inputs.Next(outputs, kernel[0], kernel[1], channels), inputs.Next(outputs),
+                hasResidual ? inputs.Next(batch, height, width, outputs) : inputs.Builder.Scalar(0, x),
+            ],
+            new()
+            {
+                ["kernel_shape"] = kernel, ["strides"] = strides, ["dilations"] = dilations, ["pads"] = pads,
+                ["is_rectified"] = isRectified ? 1 : 0,
+            },
+            AttentionOp.Domain);
+    }
+
+    private static Value ChannelsLastDepthwise(
+        Inputs inputs, long batch, long height, long width, long channels, long[] kernel, long[] strides, long[] pads) =>
+        inputs.Builder.Op(
+            nameof(ChannelsLastDepthwiseConv),
+            [inputs.Next(batch, height, width, channels), inputs.Next(kernel[0], kernel[1], channels), inputs.Next(channels)],
+            new()
+            {
+                ["kernel_shape"] = kernel, ["strides"] = strides, ["dilations"] = new[] { 1, 1 }, ["pads"] = pads, ["group"] = channels,
+            },
+            AttentionOp.Domain);
+
+    private static Value ChannelsLastPool(
+        Inputs inputs, long batch, long height, long width, long channels, long[] kernel, long[] strides, long[] pads) =>
+        inputs.Builder.Op(
+            nameof(ChannelsLastMaxPool), [inputs.Next(batch, height, width, channels)],
+            new() { ["kernel_shape"] = kernel, ["strides"] = strides, ["dilations"] = new[] { 1, 1 }, ["pads"] = pads },
+            AttentionOp.Domain);
 
     private static Value WeightGrad(
         Inputs inputs, long batch, long channels, long outputs, long height, long width, long[] kernel, long[] strides, long[] dilations,

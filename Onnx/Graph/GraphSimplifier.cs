@@ -56,6 +56,22 @@ internal static class GraphSimplifier
         RemoveUnused(graph);
     }
 
+    /// <summary>Gives initialisers the sizes that Reshape nodes give them.</summary>
+    public static void FoldReshapes(Graph graph)
+    {
+        foreach (var node in graph.Nodes.Where(node => node is { OpType: "Reshape", Domain: "" }).ToArray())
+        {
+            var output = node.Outputs[0];
+            if (!graph.Outputs.Contains(output) && graph.Initializers.TryGetValue(node.Inputs[0], out var tensor)
+                && graph.Info(output).Shape is { IsStatic: true } shape)
+            {
+                graph.Initializers[output] = tensor.Reshape(shape.ToArray());
+                graph.Nodes.Remove(node);
+            }
+        }
+        RemoveUnused(graph);
+    }
+
     /// <summary>Lets nodes write outputs of the graph themselves, where an Identity would copy them.</summary>
     public static void NameOutputs(Graph graph)
     {

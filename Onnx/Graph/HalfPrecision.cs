@@ -21,6 +21,7 @@ internal static class HalfPrecision
         Inliner.Inline(graph, [.. model.Functions, .. AttentionOps.All.Select(op => op.Function)], node => !HasKernel(node));
         ShapeInference.Infer(graph);
         GraphSimplifier.Fold(graph);
+        GraphSimplifier.FoldReshapes(graph);
         ThrowIfUnknown(graph);
         BatchNormalizationFolding.Apply(graph);
         ChannelsLast.Apply(graph);

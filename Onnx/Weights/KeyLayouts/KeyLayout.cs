@@ -18,6 +18,7 @@ internal sealed record KeyLayout(string Name, string Mark, IReadOnlyList<(string
 
     public static IReadOnlyList<KeyLayout> All { get; } =
     [
+        AutoencoderKlLayouts.Diffusers,
         TntLayouts.Timm, TntLayouts.TimmLegacy,
         ResNetLayouts.HuggingFace,
         MobileNetV2Layouts.Torchvision, MobileNetV2Layouts.Timm, MobileNetV2Layouts.HuggingFace,

@@ -1,6 +1,8 @@
 using System.Text.Json;
 using Microsoft.ML.Attention.Onnx.Goldens;
 using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Surgery;
+using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -21,13 +23,17 @@ public class UNet2DConditionTests
     };
 
     [Theory]
-    [InlineData("sd15", 859_520_964)]
-    [InlineData("sdxl_base", 2_567_463_684)]
-    public void Published_variants_have_as_many_parameters_as_their_checkpoints(string variant, long count)
+    [InlineData("sd15", 859_520_964, 9, "up_blocks.1.attentions.0.transformer_blocks.0.attn1")]
+    [InlineData("sdxl_base", 2_567_463_684, 36, "up_blocks.0.attentions.0.transformer_blocks.0.attn1")]
+    public void Published_variants_have_the_parameters_and_self_attentions_of_their_checkpoints(
+        string variant, long count, int attentions, string first)
     {
         var weights = new RecordedWeights();
-        UNet2DCondition.Build(UNet2DCondition.Variants[variant], weights);
+        var model = UNet2DCondition.Build(UNet2DCondition.Variants[variant], weights);
         Assert.Equal(count, weights.ParameterCount);
+        var layers = ConsistentUnet.Rewrite(model).Layers;
+        Assert.Equal(attentions, layers.Count);
+        Assert.Equal(first, layers[0].Name);
     }
 
     [Fact]
@@ -93,6 +99,41 @@ public class UNet2DConditionTests
 
         static void Fix(OnnxModel model, string symbol, long size) => GraphSimplifier.FixSizes(
             model.Graph, new Dictionary<string, long> { [symbol] = size }, model.Functions);
+    }
+
+    [Fact]
+    public void Trained_it_learns_to_tell_noise_from_a_picture()
+    {
+        var builder = new GraphBuilder();
+        builder.Output("predicted", UNet2DCondition.Net(
+            builder.Input("sample", TensorElementType.Float, ["N", 4, 8, 8]), builder.Input("timestep", TensorElementType.Float, ["N"]),
+            builder.Input("encoder_hidden_states", TensorElementType.Float, ["N", 5, 12]), Tiny, new(builder, new RandomWeights(1))));
+        var graph = TrainingGraph.Build(builder.ToModel(), new Dictionary<string, long> { ["N"] = 8 }, (builder, outputs) =>
+        {
+            var error = outputs["predicted"] - builder.Input("noise", TensorElementType.Float, [8, 4, 8, 8]);
+            return (error * error).ReduceMean([0, 1, 2, 3]);
+        });
+        using var trainer = new Trainer(graph, seed: 1);
+        var random = new Random(1);
+        var losses = new List<float>();
+        for (var step = 0; step < 60; step++)
+        {
+            for (var example = 0; example < 8; example++)
+            {
+                // The picture is flat, of a colour that the text tells; noise is normal.
+                var (color, share) = ((random.NextSingle() * 2) - 1, random.NextSingle());
+                trainer.Input<float>("timestep")[example] = 1000 * share;
+                trainer.Input<float>("encoder_hidden_states").Slice(example * 60, 60).Fill(color);
+                for (var i = example * 256; i < (example + 1) * 256; i++)
+                {
+                    var noise = Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble());
+                    trainer.Input<float>("noise")[i] = (float)noise;
+                    trainer.Input<float>("sample")[i] = (float)((Math.Sqrt(1 - share) * color) + (Math.Sqrt(share) * noise));
+                }
+            }
+            losses.Add(trainer.Step(5e-3f));
+        }
+        Assert.True(losses.TakeLast(10).Average() < 0.6 * losses.Take(5).Average(), string.Join(", ", losses));
     }
 
     [Fact]

@@ -89,9 +89,11 @@ internal static class GradientSteps
         var axes = Enumerable.Range(0, gradient.Shape.Rank)
             .Where(axis => axis < added || (shape[axis - added] == 1 && gradient.Shape[axis] != 1)).Select(axis => (long)axis).ToArray();
         var sum = axes.Length == 0 ? gradient
-            : shape.Rank > 0 && shape[^1] == gradient.Shape[^1] && axes.Length == gradient.Shape.Rank - 1 ? BiasGrad.Apply(gradient, gradient.Shape.Rank - 1)
+            : axes.Length == gradient.Shape.Rank - 1 && axes[0] == 0 ? BiasGrad.Apply(gradient, Kept())
             : gradient.ReduceSum(axes);
         return sum.ReshapeTo(shape.ToArray());
+
+        int Kept() => Enumerable.Range(0, gradient.Shape.Rank).First(axis => !axes.Contains(axis));
     }
 
     /// <summary>Gives other sizes, all positive; no node where they are the same.</summary>

@@ -4,10 +4,12 @@ using System.Text;
 namespace Microsoft.ML.Attention.Vision;
 
 /// <summary>
-/// Learns the vocabulary of a tokenizer from captions: the pair of neighbouring tokens that is most frequent within words becomes a token, again
+/// Learns the vocabulary of a tokenizer from captions: the pair of neighbouring tokens that is most frequent within words becomes a
+/// token, again
 /// and again.
 /// <para>
-/// Source: Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units", ACL 2016 (arXiv 1508.07909), over bytes as in GPT-2 and
+/// Source: Sennrich et al., "Neural Machine Translation of Rare Words with Subword Units", ACL 2016 (arXiv 1508.07909), over bytes as
+/// in GPT-2 and
 /// CLIP.
 /// </para>
 /// </summary>

@@ -40,7 +40,8 @@ internal sealed record Character
     /// Whether no training picture shows a character of this kind: one in nine of the combinations of species, fur, clothes and hat.
     /// </summary>
     public bool IsHeldBack =>
-        ((int)Species + (2 * (int)Fur) + (4 * (int)Garment) + (5 * (int)GarmentDye) + (7 * (int)Hat) + (Hat == Hat.None ? 0 : (int)HatDye)) % 9 == 0;
+        ((int)Species + (2 * (int)Fur) + (4 * (int)Garment) + (5 * (int)GarmentDye) + (7 * (int)Hat)
+            + (Hat == Hat.None ? 0 : (int)HatDye)) % 9 == 0;
 
     /// <summary>Draws a character that is held back, or one that is not.</summary>
     public static Character Next(Random random, bool isHeldBack)

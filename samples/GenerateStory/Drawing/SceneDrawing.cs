@@ -77,7 +77,10 @@ internal sealed class SceneDrawing(Pen pen, Random random)
                 pen.Oval(Between(80, 120), 94, 60, 20, new(0x8A, 0xC4, 0x5D), outlined: false);
                 Ground(new(0x7D, 0xBE, 0x50), new(0x5F, 0xA0, 0x3C));
                 for (var i = 0; i < 10; i++)
-                    pen.Oval(Between(3, 125), Between(90, 124), 1.8f, 1.8f, random.Next(2) == 0 ? SKColors.White : new(0xFF, 0xDD, 0x55), outlined: false);
+                {
+                    var petals = random.Next(2) == 0 ? SKColors.White : new(0xFF, 0xDD, 0x55);
+                    pen.Oval(Between(3, 125), Between(90, 124), 1.8f, 1.8f, petals, outlined: false);
+                }
                 break;
             default:
                 Sky(new(0xF9, 0xB2, 0x6B), new(0xFD, 0xE6, 0xB4));

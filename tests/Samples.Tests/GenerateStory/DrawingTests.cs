@@ -43,9 +43,11 @@ public sealed class DrawingTests
         [
             .. Enum.GetValues<Species>().Select(value => plain with { Character = character with { Species = value } }),
             .. Enum.GetValues<Fur>().Skip(1).Select(value => plain with { Character = character with { Fur = value } }),
-            .. Enum.GetValues<Garment>().Where(value => value != Garment.Coat).Select(value => plain with { Character = character with { Garment = value } }),
+            .. Enum.GetValues<Garment>().Where(value => value != Garment.Coat)
+                .Select(value => plain with { Character = character with { Garment = value } }),
             .. Enum.GetValues<Dye>().Skip(1).Select(value => plain with { Character = character with { GarmentDye = value } }),
-            .. Enum.GetValues<Hat>().Where(value => value != Hat.Cap).Select(value => plain with { Character = character with { Hat = value } }),
+            .. Enum.GetValues<Hat>().Where(value => value != Hat.Cap)
+                .Select(value => plain with { Character = character with { Hat = value } }),
             .. Enum.GetValues<Dye>().Skip(1).Select(value => plain with { Character = character with { HatDye = value } }),
             .. Enum.GetValues<Glasses>().Skip(1).Select(value => plain with { Character = character with { Glasses = value } }),
             .. Enum.GetValues<Pose>().Skip(1).Select(value => plain with { Situation = situation with { Pose = value } }),
@@ -73,8 +75,8 @@ public sealed class DrawingTests
     [InlineData("White", "a white fox in a red sweater with a blue top hat and sunglasses")]
     public void WordsAreThoseOfTheCharacter(string fur, string words) => Assert.Equal(words, Caption.Who(new()
     {
-        Species = Species.Fox, Fur = Enum.Parse<Fur>(fur), Garment = Garment.Sweater, GarmentDye = Dye.Red, Hat = Hat.TopHat, HatDye = Dye.Blue,
-        Glasses = Glasses.Sunglasses,
+        Species = Species.Fox, Fur = Enum.Parse<Fur>(fur), Garment = Garment.Sweater, GarmentDye = Dye.Red, Hat = Hat.TopHat,
+        HatDye = Dye.Blue, Glasses = Glasses.Sunglasses,
     }));
 
     [Fact]

@@ -12,10 +12,12 @@ internal sealed class OnnxSession : IDisposable
 
     private readonly InferenceSession _session;
     private readonly OrtAllocator? _pinned;
+    private readonly OrtMemoryInfo? _deviceMemory;
     private long _runCount;
     private volatile bool _disposed;
 
-    private OnnxSession(InferenceSession session, ExecutionProvider provider, int deviceId)
+    /// <summary>Takes over a session that is open.</summary>
+    internal OnnxSession(InferenceSession session, ExecutionProvider provider, int deviceId)
     {
         _session = session;
         Provider = provider;
@@ -24,6 +26,7 @@ internal sealed class OnnxSession : IDisposable
         {
             using var memory = new OrtMemoryInfo("CudaPinned", OrtAllocatorType.DeviceAllocator, deviceId, OrtMemType.CpuOutput);
             _pinned = new OrtAllocator(session, memory);
+            _deviceMemory = new OrtMemoryInfo("Cuda", OrtAllocatorType.DeviceAllocator, deviceId, OrtMemType.Default);
         }
         Inputs = session.InputNames.ToDictionary(n => n, n => TensorDescription.From(n, session.InputMetadata[n]));
         OutputNames = session.OutputNames;
@@ -38,6 +41,9 @@ internal sealed class OnnxSession : IDisposable
     public int? CudaDevice { get; }
 
     public IReadOnlyDictionary<string, TensorDescription> Inputs { get; }
+
+    /// <summary>The memory that the model computes in.</summary>
+    public OrtMemoryInfo DeviceMemory => _deviceMemory ?? OrtMemoryInfo.DefaultInstance;
 
     /// <summary>Every output, in the model's order, those that are not tensors too.</summary>
     public IReadOnlyList<string> OutputNames { get; }
@@ -132,6 +138,27 @@ internal sealed class OnnxSession : IDisposable
         }
     }
 
+    /// <summary>Values that may lie, and stay, in <see cref="DeviceMemory"/>; the caller disposes of it.</summary>
+    public OrtIoBinding CreateBinding() => _session.CreateIoBinding();
+
+    /// <summary>Runs the model on bound values.</summary>
+    /// <param name="options">The caller's own; of no use any more once a run is cancelled.</param>
+    /// <param name="binding">All inputs and the outputs that are wanted.</param>
+    /// <param name="cancellation">Ends the run in its middle.</param>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was cancelled.</exception>
+    public void Run(RunOptions options, OrtIoBinding binding, CancellationToken cancellation)
+    {
+        using var registration = Start(options, cancellation);
+        try
+        {
+            _session.RunWithBinding(options, binding);
+        }
+        catch (OnnxRuntimeException) when (cancellation.IsCancellationRequested)
+        {
+            throw new OperationCanceledException(cancellation);
+        }
+    }
+
     /// <summary>A tensor in host memory for an input: page-locked where a CUDA device copies it.</summary>
     public OrtValue AllocateInput(TensorElementType elementType, long[] shape) =>
         OrtValue.CreateAllocatedTensorValue(_pinned ?? OrtAllocator.DefaultInstance, elementType, shape);
@@ -144,6 +171,7 @@ internal sealed class OnnxSession : IDisposable
     {
         _disposed = true;
         _pinned?.Dispose();
+        _deviceMemory?.Dispose();
         _session.Dispose();
     }
 

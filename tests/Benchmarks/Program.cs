@@ -16,6 +16,8 @@ switch (args)
         return SegmentationBenchmark.Run(rest);
     case ["training", .. var rest]:
         return TrainingBenchmark.Run(rest);
+    case ["story", .. var rest]:
+        return StoryBenchmark.Run(rest);
     case ["inference", .. var rest]:
         return InferenceBenchmark.Run(rest);
     default:
@@ -27,6 +29,9 @@ switch (args)
                                                                   the share of a training's time in which the model waits for pictures
                    Benchmarks inference [--device cpu|cuda] [--batch N] [--height H] [--width W] [--stem C] [--runs N]
                        [--precision fp32|tf32|fp16] [--provider KEY=VALUE,...] [--python PROGRAM]   UGDC, beside PyTorch where --python has it
+                   Benchmarks story [--device cpu|cuda] [--precision fp32|tf32|fp16] [--size S] [--images N,N] [--share R] [--runs N]
+                       [--memory] [--kernel-only] [--python PROGRAM]
+                                                                  consistent self-attention of Stable Diffusion XL, beside standard operators
                    Benchmarks detection [--device cpu|cuda] [--model NAME] [--height H] [--width W] [--steps N]
                        [--precision fp32|tf32] [--python PROGRAM] [--profile]   a detector on one picture, beside PyTorch
                    Benchmarks segmentation [--device cpu|cuda] [--model NAME] [--shots K] [--size S] [--batch N] [--runs N]

@@ -5,7 +5,8 @@ namespace Microsoft.ML.Attention.Onnx.Goldens;
 /// <summary>A way to run models: whose code computes our operators.</summary>
 /// <param name="Name">What it is called in the report.</param>
 /// <param name="Configure">Prepares a session.</param>
-internal sealed record RunMode(string Name, Action<SessionOptions> Configure);
+/// <param name="IsCuda">Whether sessions compute on a CUDA device.</param>
+internal sealed record RunMode(string Name, Action<SessionOptions> Configure, bool IsCuda = false);
 
 /// <summary>The tensor of a case that came closest to its tolerance, or went furthest beyond.</summary>
 internal readonly record struct WorstTensor(string Tensor, double Error, double Tolerance)

@@ -35,12 +35,12 @@ return command.Parse(args).Invoke();
 
 static RunMode[] Modes(string provider) =>
 [
-    new("bodies", options => AppendProvider(options, provider)),
+    new("bodies", options => AppendProvider(options, provider), IsCuda: provider == "cuda"),
     new("kernels", options =>
     {
         AppendProvider(options, provider);
         KernelLibrary.Register(options, cuda: provider == "cuda");
-    }),
+    }, IsCuda: provider == "cuda"),
 ];
 
 static void AppendProvider(SessionOptions options, string provider)

@@ -10,11 +10,12 @@ internal sealed class TileAxis
     /// <param name="size">Pixels of the picture.</param>
     /// <param name="tile">Pixels of a tile.</param>
     /// <param name="overlap">The least number of pixels that neighbours share, below those of a tile.</param>
-    public TileAxis(int size, int tile, int overlap)
+    /// <param name="unit">What tiles begin at multiples of, as the sizes are; neighbours may share a unit less for it.</param>
+    public TileAxis(int size, int tile, int overlap, int unit = 1)
     {
         _size = size;
         var count = size <= tile ? 1 : (size - overlap + tile - overlap - 1) / (tile - overlap);
-        _starts = [.. Enumerable.Range(0, count).Select(i => count == 1 ? 0 : (int)((long)i * (size - tile) / (count - 1)))];
+        _starts = [.. Enumerable.Range(0, count).Select(i => count == 1 ? 0 : (int)((long)i * (size - tile) / (count - 1)) / unit * unit)];
         // Weights fall off linearly over the shared pixels, and those of all tiles at a pixel sum up to 1.
         var sums = new float[size];
         _weights = Array.ConvertAll(_starts, start => Enumerable.Range(0, Math.Min(tile, size))

@@ -8,11 +8,15 @@ internal static class ComicPages
     /// <summary>Pages of two by two pictures; places that are left over hold a picture that means nothing.</summary>
     /// <param name="pictures">The pictures, all of one size.</param>
     /// <param name="filler">What fills places that are left over.</param>
-    public static IReadOnlyList<PagePicture> FourPanels(IReadOnlyList<PagePicture> pictures, PagePicture filler)
+    /// <param name="caption">Writes the caption of a picture, counted from 0, into it.</param>
+    public static IReadOnlyList<PagePicture> FourPanels(
+        IReadOnlyList<PagePicture> pictures, PagePicture filler, Func<PagePicture, int, PagePicture>? caption = null)
     {
         // Not framed, as in the original: a row with a filler is scaled to the others' width.
         filler = filler.Resize(pictures[0].Width, pictures[0].Height);
-        return [.. pictures.Select(picture => picture.Frame(Border)).Chunk(4).Select(four => Page(four, filler))];
+        return [.. pictures.Select((picture, i) => Captioned(picture.Frame(Border), i)).Chunk(4).Select(four => Page(four, filler))];
+
+        PagePicture Captioned(PagePicture picture, int i) => caption is null ? picture : caption(picture, i);
 
         static PagePicture Page(PagePicture[] four, PagePicture filler)
         {

@@ -1,5 +1,6 @@
 using System.Drawing;
 using Microsoft.ML.Attention.Vision.Pixels;
+using Microsoft.ML.Data;
 
 namespace Microsoft.ML.Attention.Vision;
 
@@ -75,6 +76,9 @@ internal sealed class PagePicture
         AntialiasedResize.Resize(View, width, height, ResampleFilter.Lanczos, new Rectangle(0, 0, width, height), pixels);
         return new(pixels, width, height);
     }
+
+    /// <summary>A copy for ML.NET.</summary>
+    public MLImage ToImage() => MLImage.CreateFromPixels(Width, Height, MLPixelFormat.Rgba32, _pixels);
 
     private void Paste(PagePicture picture, int left, int top)
     {

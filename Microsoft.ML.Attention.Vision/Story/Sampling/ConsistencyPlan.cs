@@ -45,6 +45,9 @@ internal sealed class ConsistencyPlan
         _fillUniform = fillUniform ?? new TorchRandom(seed).FillUniform;
     }
 
+    /// <summary>What gates are drawn from, and after all steps the order of pictures on a page.</summary>
+    public PythonRandom Random => _gates;
+
     /// <summary>What happens in a step; the steps have to be asked for one after the other.</summary>
     public ConsistencyStep Step(int step)
     {

@@ -43,6 +43,13 @@ internal sealed class TorchRandom
         ToNormal(values[^Block..]);
     }
 
+    /// <summary>Goes on as if so many standard normal numbers had been drawn at a time.</summary>
+    public void SkipNormal(int count)
+    {
+        for (var i = count % Block == 0 ? count : count + Block; i > 0; i--)
+            _bits.Next();
+    }
+
     // Box and Muller: radii from the first half, angles from the second.
     private static void ToNormal(Span<float> block)
     {

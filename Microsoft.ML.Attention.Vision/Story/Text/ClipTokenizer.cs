@@ -11,6 +11,8 @@ namespace Microsoft.ML.Attention.Vision;
 /// </summary>
 internal sealed class ClipTokenizer
 {
+    private const int ClipLength = 77;
+
     private const string WordEnd = "</w>", StartToken = ClipText.StartToken, EndToken = ClipText.EndToken;
 
     // The bytes in the order of the vocabulary, each with the character that stands for it: printable ones for themselves.
@@ -44,12 +46,15 @@ internal sealed class ClipTokenizer
     /// <summary>How text is cleaned.</summary>
     public ClipTextCleaning Cleaning { get; init; }
 
+    /// <summary>The number of tokens of a text with start, end and padding.</summary>
+    public int MaxLength { get; init; } = ClipLength;
+
     /// <summary>The tokens and their numbers.</summary>
     public IReadOnlyDictionary<string, int> Vocabulary => _vocabulary;
 
     /// <summary>
-    /// Reads <c>vocab.json</c> and <c>merges.txt</c> of a folder, and from <c>special_tokens_map.json</c>, where there is one, the token to
-    /// pad with.
+    /// Reads <c>vocab.json</c> and <c>merges.txt</c> of a folder, and where there are <c>special_tokens_map.json</c> and
+    /// <c>tokenizer_config.json</c> the token to pad with and the length to pad to.
     /// </summary>
     /// <exception cref="IOException">A file is missing.</exception>
     /// <exception cref="InvalidDataException">A file is damaged, or the two do not belong together.</exception>
@@ -66,7 +71,9 @@ internal sealed class ClipTokenizer
             throw new InvalidDataException($"'{vocabularyFile}' is not a vocabulary, a JSON object of tokens and their numbers: {e.Message}", e);
         }
         var merges = ReadMerges(File.ReadLines(Path.Combine(folder, "merges.txt")));
-        return new(vocabulary, merges, PaddingToken(Path.Combine(folder, "special_tokens_map.json")) ?? EndToken);
+        var padding = Setting(Path.Combine(folder, "special_tokens_map.json"), "pad_token");
+        var length = Setting(Path.Combine(folder, "tokenizer_config.json"), "model_max_length");
+        return new(vocabulary, merges, padding is { } token ? TokenOf(token) : EndToken) { MaxLength = length?.GetInt32() ?? ClipLength };
     }
 
     /// <summary>A tokenizer whose vocabulary is the bytes, the merges and the two special tokens, in this order.</summary>
@@ -204,15 +211,17 @@ internal sealed class ClipTokenizer
         : throw new InvalidDataException($"Token '{token}' is not in the vocabulary of {_vocabulary.Count} tokens: is it CLIP's, and do "
             + "vocab.json and merges.txt belong together?");
 
-    private static string? PaddingToken(string file)
+    private static JsonElement? Setting(string file, string name)
     {
         if (!File.Exists(file))
             return null;
         using var json = JsonDocument.Parse(File.ReadAllBytes(file));
-        if (!json.RootElement.TryGetProperty("pad_token", out var token))
-            return null;
-        return token.ValueKind == JsonValueKind.Object ? token.GetProperty("content").GetString() : token.GetString();
+        return json.RootElement.TryGetProperty(name, out var value) ? value.Clone() : null;
     }
+
+    // A token is text, or an object with the text and how it is treated.
+    private static string TokenOf(JsonElement token) =>
+        (token.ValueKind == JsonValueKind.Object ? token.GetProperty("content") : token).GetString()!;
 
     private static (byte Byte, char Character)[] OrderBytes()
     {

@@ -1,0 +1,80 @@
+using Microsoft.ML.Data;
+
+namespace Microsoft.ML.Attention.Vision;
+
+/// <summary>One story from its script to pictures and pages.</summary>
+internal sealed class StoryDrawing(DiffusionModel model, StoryOptions options, int picturesAtOnce, long seed)
+{
+    private readonly Scheduler _scheduler = Scheduler.Create(options.Scheduler, model.Scheduler, options.StepCount);
+
+    public Story Draw(StoryScript script, Action<int>? stepDone, CancellationToken cancellation)
+    {
+        var conditions = Conditions(cancellation);
+        string[] prompts = [.. script.Frames.Select(frame => options.Style.Positive(frame.Prompt))];
+        var pictures = new LatentPicture[prompts.Length];
+        var generator = new TorchRandom(seed);
+
+        var characters = script.IdentityFrames.ToArray();
+        StoryPass[] writes = [.. characters.Select(character => Pass(character.Value))];
+        var made = characters.SelectMany(character => character.Value).ToHashSet();
+        var reads = Enumerable.Range(0, prompts.Length).Where(frame => !made.Contains(frame))
+            .Select(frame => (Pass([frame]), Places(script.Frames[frame]))).ToArray();
+
+        var plan = new ConsistencyPlan(
+            options.Consistency, model.Unet.LayerCount,
+            [.. Enumerable.Range(0, model.Unet.LevelCount).Select(level => (model.Unet.TokenCount(level, conditions), options.TokenShare(level)))],
+            options.IdentityCount, seed);
+        new StoryDenoiser(model.Unet, _scheduler, plan, conditions, picturesAtOnce).Run(writes, reads, stepDone, cancellation);
+
+        PagePicture[] decoded = [.. pictures.Select(picture =>
+            model.Decoder.Decode(picture.Latents, conditions.Height, conditions.Width, options.DecodeTileSize, cancellation))];
+        return new(
+            [.. script.Frames.Select((frame, i) => new StoryPicture(prompts[i], frame.Caption, decoded[i].ToImage()))],
+            [.. Pages(decoded, script, plan.Random).Select(page => page.ToImage())], seed);
+
+        StoryPass Pass(int[] frames)
+        {
+            if (options.SameNoise)
+                generator = new(seed);
+            var latents = new float[frames.Length * conditions.LatentCount];
+            generator.FillNormal(latents);
+            foreach (var (i, frame) in frames.Index())
+            {
+                var start = latents.AsSpan(i * conditions.LatentCount, conditions.LatentCount).ToArray();
+                pictures[frame] = new(Array.ConvertAll(start, value => value * _scheduler.InitialNoise), Encode(prompts[frame], cancellation));
+            }
+            var noise = generator.Clone();
+            // The pictures of the next pass begin where this one's steps have ended.
+            for (var step = 0; step < options.StepCount && _scheduler.DrawsNoise; step++)
+                generator.SkipNormal(latents.Length);
+            return new([.. frames.Select(frame => pictures[frame])], noise);
+        }
+
+        int[] Places(StoryFrame frame) =>
+            [.. frame.Characters.Select(present => Array.FindIndex(characters, character => character.Key == present)).Where(place => place >= 0)];
+    }
+
+    private UnetConditions Conditions(CancellationToken cancellation)
+    {
+        var (height, width, reduction) = (options.Height ?? model.TrainedSize, options.Width ?? model.TrainedSize, model.Decoder.Reduction);
+        var negative = options.Guidance > 1 ? Encode(options.Style.Negative(options.NegativePrompt), cancellation) : null;
+        float[] timeIds = model.IsXl ? [height, width, 0, 0, height, width] : [];
+        return new(height / reduction, width / reduction, negative, options.Guidance, timeIds);
+    }
+
+    private PromptEmbedding Encode(string prompt, CancellationToken cancellation) => model.Encoder.Encode(prompt, cancellation);
+
+    private IReadOnlyList<PagePicture> Pages(PagePicture[] pictures, StoryScript script, PythonRandom random)
+    {
+        Func<PagePicture, int, PagePicture>? caption = options.Captions
+            ? (picture, i) => Captions.Write(picture, script.Frames[i].Caption)
+            : null;
+        var filler = PagePicture.Blank(pictures[0].Width, pictures[0].Height, 255);
+        return options.Layout switch
+        {
+            StoryLayout.Classic => [ComicPages.Classic(pictures, filler, random, caption)],
+            StoryLayout.FourPanels => ComicPages.FourPanels(pictures, filler, caption),
+            _ => [],
+        };
+    }
+}

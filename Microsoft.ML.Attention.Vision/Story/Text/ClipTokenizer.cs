@@ -114,18 +114,28 @@ internal sealed class ClipTokenizer
         return letters;
     }
 
-    /// <summary>Writes <c>vocab.json</c> and <c>merges.txt</c>, which <see cref="Load"/> reads.</summary>
-    public void Save(string folder)
+    /// <summary>The contents of <c>vocab.json</c> and <c>merges.txt</c> by name, as <see cref="Load"/> reads them.</summary>
+    public IReadOnlyDictionary<string, byte[]> ToFiles()
     {
         var tokens = _vocabulary.ToDictionary(pair => pair.Value, pair => pair.Key);
-        File.WriteAllText(
-            Path.Combine(folder, "vocab.json"),
-            JsonSerializer.Serialize(_vocabulary.OrderBy(pair => pair.Value).ToDictionary(), UnescapedJson));
-        File.WriteAllLines(Path.Combine(folder, "merges.txt"),
+        string[] merges =
         [
             "#version: 0.2",
             .. _merges.OrderBy(merge => merge.Value.Rank).Select(merge => $"{tokens[merge.Key.Left]} {tokens[merge.Key.Right]}"),
-        ]);
+        ];
+        return new Dictionary<string, byte[]>
+        {
+            ["vocab.json"] = JsonSerializer.SerializeToUtf8Bytes(
+                _vocabulary.OrderBy(pair => pair.Value).ToDictionary(), UnescapedJson),
+            ["merges.txt"] = Encoding.UTF8.GetBytes(string.Join('\n', merges) + '\n'),
+        };
+    }
+
+    /// <summary>Writes <see cref="ToFiles"/> to a folder.</summary>
+    public void Save(string folder)
+    {
+        foreach (var (name, content) in ToFiles())
+            File.WriteAllBytes(Path.Combine(folder, name), content);
     }
 
     /// <summary>The tokens of a text, without start and end.</summary>

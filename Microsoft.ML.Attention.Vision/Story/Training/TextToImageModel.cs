@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.ML.Attention.Onnx.Models;
@@ -22,7 +23,7 @@ public sealed class TextToImageModel
         ClipSample = false,
     };
 
-    private static readonly JsonSerializerOptions Json = new()
+    private static readonly JsonSerializerOptions JsonOptions = new()
     {
         PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
         DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
@@ -52,36 +53,32 @@ public sealed class TextToImageModel
 
     internal ClipTokenizer Tokenizer { get; }
 
-    /// <summary>Writes the model as diffusers saves a checkpoint, with weights in float32.</summary>
+    /// <summary>Writes the model as the story generator reads it: a folder in the layout of Hugging Face optimum.</summary>
     /// <param name="folder">The folder; files of the same names are replaced.</param>
-    public void Save(string folder)
+    /// <param name="halfStorage">Whether weights are kept in float16, in half the space; they become float32 when the model is opened.</param>
+    public void Save(string folder, bool halfStorage = true)
     {
-        WritePart("unet", Unet);
-        WritePart("text_encoder", TextEncoder);
-        WritePart("vae", Autoencoder);
-        var tokenizer = Part("tokenizer");
-        Tokenizer.Save(tokenizer);
-        Write(Path.Combine(tokenizer, "tokenizer_config.json"), new { model_max_length = TextEncoder.MaxPositionEmbeddings });
-        Write(Path.Combine(Part("scheduler"), "scheduler_config.json"), Scheduler);
-        Write(Path.Combine(folder, "model_index.json"), new
+        Checkpoint unet = Weights("unet"), textEncoder = Weights("text_encoder"), autoencoder = Weights("vae");
+        DiffusionFolder.Write(folder, new()
         {
-            _class_name = "StableDiffusionPipeline",
-            scheduler = (string[])["diffusers", Scheduler.ClassName!],
-            text_encoder = (string[])["transformers", "CLIPTextModel"],
-            tokenizer = (string[])["transformers", "CLIPTokenizer"],
-            unet = (string[])["diffusers", "UNet2DConditionModel"],
-            vae = (string[])["diffusers", "AutoencoderKL"],
-        });
+            Unet = UNet2DCondition.Build(Unet, unet),
+            UnetConfig = Unet,
+            TextEncoders = [ClipTextEncoder.Build(TextEncoder, textEncoder)],
+            TextConfigs = [TextEncoder],
+            VaeDecoder = AutoencoderKl.BuildDecoder(Autoencoder, autoencoder),
+            VaeConfig = Autoencoder,
+            Tokenizers =
+            [
+                new Dictionary<string, byte[]>(Tokenizer.ToFiles())
+                {
+                    ["tokenizer_config.json"] = Json(new { model_max_length = TextEncoder.MaxPositionEmbeddings }),
+                },
+            ],
+            SchedulerConfig = Encoding.UTF8.GetString(Json(Scheduler)),
+        }, halfStorage);
 
-        string Part(string name) => Directory.CreateDirectory(Path.Combine(folder, name)).FullName;
+        Checkpoint Weights(string module) => new(_weights[module], $"the trained {module}");
 
-        void WritePart<TConfig>(string name, TConfig config)
-        {
-            ConfigFile.Write(Path.Combine(Part(name), "config.json"), config);
-            SafetensorsFile.Write(Path.Combine(Part(name), "diffusion_pytorch_model.safetensors"), _weights[name]);
-        }
-
-        static void Write<TContent>(string path, TContent content) =>
-            File.WriteAllBytes(path, JsonSerializer.SerializeToUtf8Bytes(content, Json));
+        static byte[] Json<T>(T content) => JsonSerializer.SerializeToUtf8Bytes(content, JsonOptions);
     }
 }

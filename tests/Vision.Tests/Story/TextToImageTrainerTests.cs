@@ -2,7 +2,6 @@ using Microsoft.ML;
 using Microsoft.ML.Attention;
 using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Training;
-using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.Attention.Vision;
 using Microsoft.ML.Data;
 using SkiaSharp;
@@ -50,12 +49,11 @@ public sealed class TextToImageTrainerTests : IDisposable
         Assert.True(model.Autoencoder.ScalingFactor > 0);
 
         model.Save(_folder);
-        Assert.Equal(8, ClipTextConfig.Read(Path.Combine(_folder, "text_encoder", "config.json")).MaxPositionEmbeddings);
-        Assert.True(SchedulerConfig.Load(Path.Combine(_folder, "scheduler")).RescaleBetasZeroSnr);
-        UNet2DCondition.Build(
-            UNet2DConditionConfig.Read(Path.Combine(_folder, "unet", "config.json")),
-            Checkpoint.Load(Path.Combine(_folder, "unet", "diffusion_pytorch_model.safetensors")));
-        Assert.Equal(model.Tokenizer.Tokenize("red"), ClipTokenizer.Load(Path.Combine(_folder, "tokenizer")).Tokenize("red"));
+        var folder = DiffusionFolder.Open(_folder);
+        Assert.Equal(8, folder.ReadTextConfigs()[0].MaxPositionEmbeddings);
+        Assert.Equal(model.Autoencoder.ScalingFactor, folder.ReadVaeConfig().ScalingFactor);
+        Assert.True(SchedulerConfig.Load(folder.Scheduler).RescaleBetasZeroSnr);
+        Assert.Equal(model.Tokenizer.Tokenize("red"), ClipTokenizer.Load(folder.Tokenizers[0]).Tokenize("red"));
     }
 
     [Fact]

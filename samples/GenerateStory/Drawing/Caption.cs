@@ -13,38 +13,47 @@ internal static class Caption
             return Join("nobody", place, " ");
         var action = random.NextDouble() < 0.85 ? Word(picture.Situation.Pose) : "";
         var prop = random.NextDouble() < 0.85 ? Held(picture.Situation.Prop) : "";
-        var who = Who(picture.Character, random);
+        var who = Who(picture.Character, Draw(random));
         if (picture.Company == Company.Twins)
             who = "twins, " + who;
         return Join(who, Join(Join(action, prop, " "), place, " "), ", ");
     }
 
-    /// <summary>A character with some of its attributes.</summary>
-    public static string Who(Character character, Random random)
+    /// <summary>Chooses what is said of a character.</summary>
+    public static Said Draw(Random random)
     {
-        var text = new StringBuilder();
-        text.Append(WithArticle(random.NextDouble() < 0.55 ? $"{Word(character.Fur)} {Word(character.Species)}" : Word(character.Species)));
-        if (random.NextDouble() < 0.65)
-            text.Append(" in ").Append(Worn(character.GarmentDye, Word(character.Garment), random));
-        var wears = new List<string>();
-        if (character.Hat != Hat.None && random.NextDouble() < 0.65)
-            wears.Add(Worn(character.HatDye, random.NextDouble() < 0.25 ? "hat" : Word(character.Hat), random));
-        if (character.Glasses != Glasses.None && random.NextDouble() < 0.65)
-            wears.Add(Word(character.Glasses));
-        return wears.Count == 0 ? text.ToString() : text.Append(" with ").AppendJoin(" and ", wears).ToString();
+        var said = Said.Nothing;
+        Add(Said.Fur, 0.55);
+        Add(Said.Garment, 0.65);
+        Add(Said.GarmentDye, 0.75);
+        Add(Said.Hat, 0.65);
+        Add(Said.HatKind, 0.75);
+        Add(Said.HatDye, 0.75);
+        Add(Said.Glasses, 0.65);
+        return said;
+
+        void Add(Said what, double probability) => said |= random.NextDouble() < probability ? what : Said.Nothing;
     }
 
-    /// <summary>A character with all of its attributes.</summary>
-    public static string Who(Character character)
+    /// <summary>A character in words, with some of its attributes.</summary>
+    public static string Who(Character character, Said said)
     {
-        var text = $"{WithArticle(Word(character.Fur))} {Word(character.Species)} in "
-            + (character.Garment == Garment.Dungarees ? "" : "a ") + $"{Word(character.GarmentDye)} {Word(character.Garment)}";
-        string[] wears =
-        [
-            .. character.Hat == Hat.None ? Array.Empty<string>() : [$"a {Word(character.HatDye)} {Word(character.Hat)}"],
-            .. character.Glasses == Glasses.None ? Array.Empty<string>() : [Word(character.Glasses)],
-        ];
-        return wears.Length == 0 ? text : text + " with " + string.Join(" and ", wears);
+        var species = Word(character.Species);
+        var text = new StringBuilder(WithArticle(said.HasFlag(Said.Fur) ? $"{Word(character.Fur)} {species}" : species));
+        if (said.HasFlag(Said.Garment))
+        {
+            var garment = said.HasFlag(Said.GarmentDye) ? $"{Word(character.GarmentDye)} {Word(character.Garment)}" : Word(character.Garment);
+            text.Append(" in ").Append(character.Garment == Garment.Dungarees ? garment : WithArticle(garment));
+        }
+        var worn = new List<string>();
+        if (said.HasFlag(Said.Hat) && character.Hat != Hat.None)
+        {
+            var hat = said.HasFlag(Said.HatKind) ? Word(character.Hat) : "hat";
+            worn.Add(WithArticle(said.HasFlag(Said.HatDye) ? $"{Word(character.HatDye)} {hat}" : hat));
+        }
+        if (said.HasFlag(Said.Glasses) && character.Glasses != Glasses.None)
+            worn.Add(Word(character.Glasses));
+        return worn.Count == 0 ? text.ToString() : text.Append(" with ").AppendJoin(" and ", worn).ToString();
     }
 
     /// <summary>What a character does, and where.</summary>
@@ -61,9 +70,6 @@ internal static class Caption
             text.Append(char.IsUpper(letter) && text.Length > 0 ? " " : "").Append(char.ToLowerInvariant(letter));
         return text.ToString();
     }
-
-    private static string Worn(Dye dye, string what, Random random) =>
-        (what == "dungarees" ? "" : "a ") + (random.NextDouble() < 0.75 ? Word(dye) + " " : "") + what;
 
     private static string Held(Prop prop) => prop switch
     {

@@ -31,6 +31,7 @@ internal sealed class ModelTraining(Recipe recipe, string output, ExecutionProvi
             TimeLimit = time,
             LearningRate = 1e-3f,
             WarmUpSteps = 100,
+            DivergenceWeight = 3e-4f,
             Precision = Precision,
             Session = _session,
             Seed = 1,

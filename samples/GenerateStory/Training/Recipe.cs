@@ -31,10 +31,10 @@ internal sealed record Recipe
     {
         Side = 192,
         PictureCount = 40_000,
-        Autoencoder = AutoencoderKl.Variants["sd_nano"],
-        Unet = UNet2DCondition.Variants["sd_nano"],
+        Autoencoder = AutoencoderKl.Variants["sd_nano"] with { LatentChannels = LatentChannels },
+        Unet = UNet2DCondition.Variants["sd_nano"] with { InChannels = LatentChannels, OutChannels = LatentChannels },
         TextEncoder = Text(width: 128, layers: 4),
-        AutoencoderBatch = 32,
+        AutoencoderBatch = 16,
         UnetBatch = 256,
         ReaderBatch = 128,
     };
@@ -44,13 +44,20 @@ internal sealed record Recipe
     {
         Side = 64,
         PictureCount = 200,
-        Autoencoder = AutoencoderKl.Variants["sd_nano"] with { BlockOutChannels = [32, 32, 32, 32] },
-        Unet = UNet2DCondition.Variants["sd_nano"] with { BlockOutChannels = [32, 32, 32], AttentionHeadDim = [1], CrossAttentionDim = 32 },
+        Autoencoder = AutoencoderKl.Variants["sd_nano"] with { LatentChannels = LatentChannels, BlockOutChannels = [32, 32, 32, 32] },
+        Unet = UNet2DCondition.Variants["sd_nano"] with
+        {
+            InChannels = LatentChannels, OutChannels = LatentChannels, BlockOutChannels = [32, 32, 32], AttentionHeadDim = [1],
+            CrossAttentionDim = 32,
+        },
         TextEncoder = Text(width: 32, layers: 1),
         AutoencoderBatch = 4,
         UnetBatch = 8,
         ReaderBatch = 8,
     };
+
+    // Four, as Stable Diffusion has, were too few for eyes and whiskers of 192 pixels: 25.8 dB after four minutes.
+    private const int LatentChannels = 8;
 
     private const int TokenCount = 32;
 

@@ -77,7 +77,7 @@ public sealed class DrawingTests
     {
         Species = Species.Fox, Fur = Enum.Parse<Fur>(fur), Garment = Garment.Sweater, GarmentDye = Dye.Red, Hat = Hat.TopHat,
         HatDye = Dye.Blue, Glasses = Glasses.Sunglasses,
-    }));
+    }, Said.Everything));
 
     [Fact]
     public void TheReaderSeesMeansOfPixels()

@@ -71,7 +71,7 @@ public sealed class ConsistentSelfAttention : AttentionOp
         null, null,
     ];
 
-    internal override IEnumerable<Kernel> Kernels => ConsistentSelfAttentionKernels.All;
+    internal override IEnumerable<Kernel> Kernels => ConsistentSelfAttentionKernels.OfAttention;
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs)
     {

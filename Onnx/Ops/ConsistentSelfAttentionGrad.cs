@@ -1,7 +1,9 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
+
 namespace Microsoft.ML.Attention.Onnx.Ops;
 
 /// <summary>
-/// The gradient of <see cref="ConsistentSelfAttention"/>. It has no kernels of its own: its body is that of
+/// The gradient of <see cref="ConsistentSelfAttention"/>. Where it has no kernel, its body comes down to
 /// <see cref="MultiHeadAttentionGrad"/>, whose kernels keep no scores in memory, with a bias that the heads share.
 /// <list type="bullet">
 /// <item>Inputs: <c>output_grad</c> [G * n, N, C], then the operator's seven inputs and its outputs <c>output</c>,
@@ -40,6 +42,8 @@ public sealed class ConsistentSelfAttentionGrad : AttentionOp
 
             Value OfBank(Value keys) => builder.Op("Slice", [keys, builder.Int64(0), bank, builder.Int64(1)]);
         });
+
+    internal override IEnumerable<Kernel> Kernels => ConsistentSelfAttentionKernels.OfGradient;
 
     internal override ValueInfo[] InferOutputs(Node node, ValueInfo[] inputs) => [inputs[1], inputs[2], inputs[3], inputs[4], inputs[5]];
 }

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using Microsoft.ML.Attention.Onnx.Ops;
 
 namespace Microsoft.ML.Attention.Onnx.Kernels.Cpu;
 
@@ -21,7 +20,7 @@ internal sealed unsafe class ConsistentSelfAttentionKernel<TVector, TSimd>(Kerne
 
     public void Compute(KernelContext context)
     {
-        var inputs = _arguments.Read<float>(context);
+        var inputs = _arguments.Read<float>(context, 0);
         var sequences = inputs.Groups * inputs.Images * inputs.Heads;
         using var memory = context.Allocate((long)inputs.Images * (inputs.Keys + 1) * sizeof(int));
         var work = new Work
@@ -36,26 +35,12 @@ internal sealed unsafe class ConsistentSelfAttentionKernel<TVector, TSimd>(Kerne
         if (inputs.Tokens == 0)
             return;
         for (var image = 0; image < inputs.Images; image++)
-            work.KeyCounts[image] = ListKeys(inputs, image, work.KeyLists + ((long)image * inputs.Keys));
+            work.KeyCounts[image] = inputs.ListKeys(image, work.KeyLists + ((long)image * inputs.Keys));
         context.ParallelFor(work, sequences * work.Blocks);
     }
 
     public void Dispose()
     {
-    }
-
-    private static int ListKeys(in ConsistentSelfAttentionInputs<float> inputs, int image, int* list)
-    {
-        var count = 0;
-        var (firstOwn, mode) = (inputs.FirstOwn(image), inputs.Mode);
-        var mask = inputs.KeyMask + ((long)image * inputs.Keys);
-        for (var key = 0; key < inputs.Keys; key++)
-        {
-            var isOwn = key >= firstOwn && key < firstOwn + inputs.Tokens;
-            if (isOwn || mode == ConsistentAttentionMode.All || (mode == ConsistentAttentionMode.Masked && mask[key]))
-                list[count++] = key;
-        }
-        return count;
     }
 
     private struct Work : IParallelWork
@@ -155,15 +140,11 @@ internal sealed unsafe class ConsistentSelfAttentionKernel<TVector, TSimd>(Kerne
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Gather(int* list, int count, int group, int offset)
         {
-            var (width, channels, bank) = (Inputs.Width, (long)Inputs.Channels, Inputs.BankTokens);
-            var ofBank = ((long)group * bank * channels) + offset;
-            var ofImages = ((((long)group * Inputs.Images * Inputs.Tokens) - bank) * channels) + offset;
+            var width = Inputs.Width;
             for (var i = 0; i < count; i++)
             {
-                var row = list[i] * channels;
-                var isBank = list[i] < bank;
-                var key = isBank ? Inputs.BankKey + ofBank + row : Inputs.Key + ofImages + row;
-                var value = isBank ? Inputs.BankValue + ofBank + row : Inputs.Value + ofImages + row;
+                var key = Inputs.Row(Inputs.BankKey, Inputs.Key, group, list[i]) + offset;
+                var value = Inputs.Row(Inputs.BankValue, Inputs.Value, group, list[i]) + offset;
                 var column = _keyPanel + i;
                 for (var channel = 0; channel < width; channel++, column += PanelRow)
                     *column = key[channel];

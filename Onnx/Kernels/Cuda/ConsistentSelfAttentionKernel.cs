@@ -20,7 +20,7 @@ internal sealed unsafe class ConsistentSelfAttentionKernel<T>(KernelAttributes a
 
     public void Compute(KernelContext context)
     {
-        var inputs = _arguments.Read<T>(context);
+        var inputs = _arguments.Read<T>(context, 0);
         var pictures = inputs.Groups * inputs.Images;
         var isMasked = inputs.Mode == ConsistentAttentionMode.Masked;
         using var memory = context.Allocate(isMasked ? (long)inputs.Images * (inputs.Keys + 1) * sizeof(int) : 0);

@@ -188,6 +188,14 @@ public class OpKernelTests
             Consistent(inputs, new(1, 4, 50, 300, Heads: 2, Width: 24), mode: 2, key => key == 499),
         ["ConsistentSelfAttention of a scale of its own"] = inputs =>
             Consistent(inputs, new(1, 2, 20, 4, Heads: 2, Width: 12), mode: 2, scale: 0.9f),
+        ["ConsistentSelfAttentionGrad of own tokens"] = inputs => ConsistentGrad(inputs, new(2, 3, 7, 5, Heads: 3, Width: 8), mode: 0),
+        ["ConsistentSelfAttentionGrad of all tokens"] = inputs => ConsistentGrad(inputs, new(2, 3, 7, 5, Heads: 3, Width: 8), mode: 1),
+        ["ConsistentSelfAttentionGrad of some tokens"] = inputs => ConsistentGrad(inputs, new(2, 3, 7, 5, Heads: 3, Width: 8), mode: 2),
+        ["ConsistentSelfAttentionGrad without a bank"] = inputs => ConsistentGrad(inputs, new(1, 2, 33, 0, Heads: 2, Width: 40), mode: 2),
+        ["ConsistentSelfAttentionGrad of odd heads"] = inputs => ConsistentGrad(inputs, new(2, 2, 37, 13, Heads: 2, Width: 5), mode: 2),
+        ["ConsistentSelfAttentionGrad of several tiles"] = inputs => ConsistentGrad(inputs, new(1, 2, 300, 211, Heads: 1, Width: 16), mode: 2),
+        ["ConsistentSelfAttentionGrad of a scale of its own"] = inputs =>
+            ConsistentGrad(inputs, new(1, 2, 20, 4, Heads: 2, Width: 12), mode: 2, scale: 0.9f),
         ["BoxRelativeAttention"] = inputs => BoxRelative(inputs, 2, 37, 5, 9, 32, 4, 5, 9, 3, 7),
         ["BoxRelativeAttention of one head, query and row"] = inputs => BoxRelative(inputs, 1, 1, 1, 13, 24, 1, 1, 13),
         ["BoxRelativeAttention of a map that is all padding"] = inputs => BoxRelative(inputs, 2, 3, 3, 4, 10, 2, 0, 0, 3, 0),
@@ -406,20 +414,31 @@ public class OpKernelTests
             bias.Length == 0 ? 1 : 2, new() { ["num_heads"] = heads, ["scale"] = 0.4f }, AttentionOp.Domain);
     }
 
+    private static Value[] Consistent(Inputs inputs, StorySizes sizes, int mode, Func<int, bool>? allows = null, float scale = 0) =>
+        inputs.Builder.Ops(
+            nameof(ConsistentSelfAttention), ConsistentInputs(inputs, sizes, mode, allows), 2, sizes.Attributes(scale), AttentionOp.Domain);
+
+    private static Value[] ConsistentGrad(Inputs inputs, StorySizes sizes, int mode, float scale = 0)
+    {
+        var arguments = ConsistentInputs(inputs, sizes, mode, null);
+        var forward = inputs.Builder.Ops(nameof(ConsistentSelfAttention), arguments, 2, sizes.Attributes(scale), AttentionOp.Domain);
+        return inputs.Builder.Ops(
+            nameof(ConsistentSelfAttentionGrad),
+            [inputs.Next(sizes.Groups * sizes.Images, sizes.Tokens, sizes.Heads * sizes.Width), .. arguments, .. forward], 5,
+            sizes.Attributes(scale), AttentionOp.Domain);
+    }
+
     // Other layers have modes that must not count.
-    private static Value[] Consistent(
-        Inputs inputs, StorySizes sizes, int mode, Func<int, bool>? allows = null, float scale = 0)
+    private static Value[] ConsistentInputs(Inputs inputs, StorySizes sizes, int mode, Func<int, bool>? allows)
     {
         allows ??= key => key * 7919 % 11 < 5;
         var keys = (int)(sizes.BankTokens + (sizes.Images * sizes.Tokens));
         bool[] mask = [.. Enumerable.Range(0, (int)sizes.Images).SelectMany(i => Enumerable.Range(0, keys).Select(k => allows((i * 3) + k)))];
-        return inputs.Builder.Ops(
-            nameof(ConsistentSelfAttention),
-            [
-                .. sizes.Inputs(inputs), inputs.Builder.Constant(Tensor.Create<bool>(mask, sizes.Images, keys)),
-                inputs.Builder.Constant(Tensor.Create<int>([(mode + 1) % 3, mode, (mode + 2) % 3], 3)),
-            ],
-            2, new() { ["head_count"] = sizes.Heads, ["scale"] = scale, ["group_count"] = sizes.Groups, ["layer"] = 1 }, AttentionOp.Domain);
+        return
+        [
+            .. sizes.Inputs(inputs), inputs.Builder.Constant(Tensor.Create<bool>(mask, sizes.Images, keys)),
+            inputs.Builder.Constant(Tensor.Create<int>([(mode + 1) % 3, mode, (mode + 2) % 3], 3)),
+        ];
     }
 
     private static Value[] BoxRelative(
@@ -609,6 +628,11 @@ public class OpKernelTests
             .. Enumerable.Range(0, 3).Select(_ => inputs.Next(Groups * Images, Tokens, Heads * Width)),
             .. Enumerable.Range(0, 2).Select(_ => inputs.Next(Groups, BankTokens, Heads * Width)),
         ];
+
+        public Attributes Attributes(float scale) => new()
+        {
+            ["head_count"] = Heads, ["scale"] = scale, ["group_count"] = Groups, ["layer"] = 1,
+        };
     }
 
     /// <summary>A graph under construction whose inputs get random values.</summary>

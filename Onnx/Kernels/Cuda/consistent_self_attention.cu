@@ -106,15 +106,13 @@ __device__ __forceinline__ void fetch(
 }
 
 // scores += queries keys^T
-__device__ __forceinline__ void add_products(float (&scores)[ROW_TILES][KEYS / 8][4], const T* queries, const T* key_tile, int lane)
+__device__ __forceinline__ void add_products(
+    float (&scores)[ROW_TILES][KEYS / 8][4], const unsigned (&queries)[DEPTH / STEP][ROW_TILES][4], const T* key_tile, int lane)
 {
 #pragma unroll
-    for (int step = 0; step < DEPTH; step += STEP)
+    for (int step = 0; step < DEPTH / STEP; step++)
     {
-        unsigned rows[ROW_TILES][4];
-#pragma unroll
-        for (int r = 0; r < ROW_TILES; r++)
-            load_matrices(rows[r], queries + (r * 16 + (lane & 15)) * STRIDE + step + (lane >> 4) * (STEP / 2));
+        const unsigned(&rows)[ROW_TILES][4] = queries[step];
 #ifndef T_HALF
         SplitMatrix split_rows[ROW_TILES];
 #pragma unroll
@@ -125,7 +123,7 @@ __device__ __forceinline__ void add_products(float (&scores)[ROW_TILES][KEYS / 8
         for (int j = 0; j < KEYS / 8; j += 2)
         {
             unsigned keys[4];
-            load_matrices(keys, key_tile + (j * 8 + (lane & 7) + (lane >> 4) * 8) * STRIDE + step + (lane >> 3 & 1) * (STEP / 2));
+            load_matrices(keys, key_tile + (j * 8 + (lane & 7) + (lane >> 4) * 8) * STRIDE + step * STEP + (lane >> 3 & 1) * (STEP / 2));
 #pragma unroll
             for (int half = 0; half < 2; half++)
             {
@@ -216,8 +214,8 @@ __device__ __forceinline__ void add_weighted(
 extern "C" __global__ void __launch_bounds__(THREADS) attend(const Parameters p)
 {
     extern __shared__ uint4 shared_memory[];
-    T* queries = reinterpret_cast<T*>(shared_memory);
-    T* key_tiles = queries + WARPS * ROWS * STRIDE;
+    T* query_tile = reinterpret_cast<T*>(shared_memory);
+    T* key_tiles = query_tile + WARPS * ROWS * STRIDE;
     T* value_tiles = key_tiles + STAGES * KEYS * STRIDE;
     const int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     const int block = (int)(blockIdx.x % p.row_blocks), head = (int)(blockIdx.x / p.row_blocks % p.heads);
@@ -235,16 +233,24 @@ extern "C" __global__ void __launch_bounds__(THREADS) attend(const Parameters p)
     if (DEPTH != WIDTH)
     {
         for (int i = threadIdx.x; i < size; i += THREADS)
-            store(queries + i, 0.0f);
+            store(query_tile + i, 0.0f);
         __syncthreads();
     }
     for (int i = threadIdx.x; i < WARPS * ROWS * WIDTH; i += THREADS)
     {
         const int row = i / WIDTH, channel = i % WIDTH;
         const int token = min(block * WARPS * ROWS + row, p.tokens - 1);
-        queries[row * STRIDE + channel] = p.query[query_start + (long long)token * channels + channel];
+        query_tile[row * STRIDE + channel] = p.query[query_start + (long long)token * channels + channel];
     }
-    queries += warp * ROWS * STRIDE;
+    __syncthreads();
+    unsigned queries[DEPTH / STEP][ROW_TILES][4];
+#pragma unroll
+    for (int step = 0; step < DEPTH / STEP; step++)
+#pragma unroll
+        for (int r = 0; r < ROW_TILES; r++)
+            load_matrices(
+                queries[step][r],
+                query_tile + (warp * ROWS + r * 16 + (lane & 15)) * STRIDE + step * STEP + (lane >> 4) * (STEP / 2));
 
     float largest[ROW_TILES][2], totals[ROW_TILES][2], sums[ROW_TILES][COLUMN_TILES][4];
 #pragma unroll

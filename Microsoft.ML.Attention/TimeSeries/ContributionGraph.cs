@@ -1,4 +1,5 @@
 using Microsoft.ML.Attention.Onnx;
+using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -12,13 +13,18 @@ namespace Microsoft.ML.Attention;
 internal static class ContributionGraph
 {
     public const string Contributions = "contributions";
-    public const string VariableImportance = "variable_importance";
-    public const string TimeImportance = "time_importance";
+    public const string VariableImportance = "variable_contribution";
+    public const string TimeImportance = "time_contribution";
+    public const string VariableAttention = "variable_attention";
+    public const string TimeAttention = "time_attention";
 
     private const string Input = "x";
 
-    /// <summary>Builds the graph: input <c>x</c> [1, bins, columns], outputs <c>contributions</c> [1, bins, variables] and sums of it.</summary>
-    /// <param name="model">The model, whose input is <c>x</c> [N, bins, columns] and whose output is the logits.</param>
+    /// <summary>
+    /// Builds the graph: input <c>x</c> [1, bins, columns], outputs <c>contributions</c> [1, bins, variables] and sums of it, and what the
+    /// model's attention looks at.
+    /// </summary>
+    /// <param name="model">The model, whose input is <c>x</c> [N, bins, columns] and whose outputs are the logits and importances.</param>
     /// <param name="encoder">Tells the series of which nothing is known, and the variable of each column.</param>
     /// <param name="output">The output that is explained; null for the largest.</param>
     /// <param name="stepCount">The points of the line.</param>
@@ -34,14 +40,23 @@ internal static class ContributionGraph
 
         var builder = new GraphBuilder(graph);
         using var scope = builder.Scope("contributions");
+        var attention = graph.Outputs.Where(name => name != TemporalTask.Logits).ToArray();
         graph.Outputs.Clear();
         var logits = builder[TemporalTask.Logits];
         var chosen = Chosen(logits.Slice(0, stepCount, stepCount + 1), output);
         var explained = (logits.Slice(0, 0, stepCount) * chosen).ReduceSum([0, 1]) / stepCount;
         var gradient = Backward.Differentiate(explained, [Line])[Line].ReduceSum([0], keepDims: true);
         var ofColumns = gradient * (builder[Input] - builder[unknown]);
-        var ofVariables = ofColumns.MatMul(builder.Constant(VariablesOfColumns(encoder)));
+        var ofVariables = ofColumns.MatMul(builder.Constant(VariablesOfColumns(encoder, encoder.ColumnCount, isMean: false)));
         builder.Output(Contributions, ofVariables);
+        foreach (var name in attention)
+        {
+            var seen = builder[name].Slice(0, stepCount, stepCount + 1);
+            if (name == Tscan.FeatureImportance)
+                builder.Output(VariableAttention, seen.MatMul(builder.Constant(VariablesOfColumns(encoder, seen.Shape[1].Value, isMean: true))));
+            else
+                builder.Output(TimeAttention, seen.Reshape(1, -1) / seen.Shape[1].Value);
+        }
         builder.Output(VariableImportance, ofVariables.ReduceSum([1]).Apply("Abs"));
         builder.Output(TimeImportance, ofVariables.ReduceSum([2]).Apply("Abs"));
         GraphSimplifier.RemoveUnused(graph);
@@ -60,14 +75,12 @@ internal static class ContributionGraph
                 node.Inputs[i] = node.Inputs[i] == Input ? Line : node.Inputs[i];
         }
         var (bins, columns) = (encoder.Preprocessing.BinCount, encoder.ColumnCount);
-        var nothing = new float[encoder.Length];
-        encoder.Encode([], [], nothing);
         var shares = Enumerable.Range(0, stepCount + 1).Select(i => i == stepCount ? 1 : (i + 0.5f) / stepCount).ToArray();
 
         var front = new GraphBuilder(new Graph());
         using var scope = front.Scope("contributions/front");
         var x = front.Input(Input, TensorElementType.Float, [1, bins, columns]);
-        var unknown = front.Constant(Onnx.Tensor.Create<float>(nothing, 1, bins, columns));
+        var unknown = front.Constant(Onnx.Tensor.Create<float>(encoder.EncodeNothing(), 1, bins, columns));
         var line = unknown + ((x - unknown) * front.Constant(Onnx.Tensor.Create<float>(shares, stepCount + 1, 1, 1)));
         var (nodes, last) = (front.Graph.Nodes, front.Graph.Nodes[^1]);
         last.Outputs[0] = Line;
@@ -91,13 +104,16 @@ internal static class ContributionGraph
         return isLargest.Cast(TensorElementType.Float);
     }
 
-    // [columns, variables]
-    private static Onnx.Tensor VariablesOfColumns(SeriesEncoder encoder)
+    // [columns, variables]: the sum over a variable's columns, or their mean.
+    private static Onnx.Tensor VariablesOfColumns(SeriesEncoder encoder, long columnCount, bool isMean)
     {
-        var owners = encoder.VariableOfColumns();
+        var owners = encoder.VariableOfColumns().AsSpan(0, (int)columnCount);
         var matrix = new float[owners.Length * encoder.Variables.Count];
         for (var column = 0; column < owners.Length; column++)
-            matrix[(column * encoder.Variables.Count) + owners[column]] = 1;
-        return Onnx.Tensor.Create<float>(matrix, owners.Length, encoder.Variables.Count);
+        {
+            if (owners[column] is >= 0 and var owner)
+                matrix[(column * encoder.Variables.Count) + owner] = isMean ? 1f / owners.Count(owner) : 1;
+        }
+        return Onnx.Tensor.Create<float>(matrix, columnCount, encoder.Variables.Count);
     }
 }

@@ -4,8 +4,9 @@ using Microsoft.ML.Runtime;
 namespace Microsoft.ML.Attention;
 
 /// <summary>
-/// Turns series into rows of numbers for a model, one a bin: the columns of the variables in their order, then the flags of those that
-/// have one (1 where the variable was measured in the bin).
+/// Turns series into rows of numbers for a model, one a bin: the columns of the variables in their order, those of their history, then the
+/// flags of those that have one (1 where the variable was measured in the bin), and, with <see cref="SeriesPadding.Masked"/>, 1 for each bin
+/// that is no padding.
 /// <para>Source: the discretiser and the normaliser of the MIMIC-III benchmark (Harutyunyan et al., Scientific Data 6:96, 2019).</para>
 /// </summary>
 internal sealed class SeriesEncoder
@@ -14,6 +15,7 @@ internal sealed class SeriesEncoder
     private const double Rounding = 1e-6;
 
     private readonly int[] _firstColumns;
+    private readonly int[] _historyColumns;
     private readonly int[] _flagColumns;
     private readonly float[] _means;
     private readonly float[] _deviations;
@@ -32,14 +34,22 @@ internal sealed class SeriesEncoder
     {
         (Preprocessing, Variables, _means, _deviations) = (preprocessing, variables, means, deviations);
         ValueColumnCount = means.Length;
-        (_firstColumns, _flagColumns) = (new int[variables.Count], new int[variables.Count]);
-        var (column, flag) = (0, ValueColumnCount);
-        for (var i = 0; i < variables.Count; i++)
+        (_firstColumns, _historyColumns, _flagColumns) = (Place(0, i => variables[i].ColumnCount, out var valueEnd),
+            Place(ValueColumnCount, HistoryWidth, out var historyEnd), Place(historyEnd, i => variables[i].HasFlag ? 1 : 0, out var flagEnd));
+        (UnflaggedColumnCount, VariableColumnCount) = (historyEnd, flagEnd);
+        ColumnCount = flagEnd + (MasksPadding ? 1 : 0);
+
+        int[] Place(int first, Func<int, int> width, out int end)
         {
-            (_firstColumns[i], _flagColumns[i]) = (column, variables[i].HasFlag ? flag++ : -1);
-            column += variables[i].ColumnCount;
+            var columns = new int[variables.Count];
+            end = first;
+            for (var i = 0; i < columns.Length; i++)
+            {
+                columns[i] = end;
+                end += width(i);
+            }
+            return columns;
         }
-        ColumnCount = flag;
     }
 
     public SeriesPreprocessing Preprocessing { get; }
@@ -49,7 +59,16 @@ internal sealed class SeriesEncoder
     /// <summary>The columns of values: one a continuous variable, one a category of the others.</summary>
     public int ValueColumnCount { get; }
 
-    /// <summary>All columns: values and flags.</summary>
+    /// <summary>The columns of values and history.</summary>
+    public int UnflaggedColumnCount { get; }
+
+    /// <summary>The columns that belong to variables: values, history and flags.</summary>
+    public int VariableColumnCount { get; }
+
+    /// <summary>Whether the last column tells which bins are no padding.</summary>
+    public bool MasksPadding => Preprocessing.Padding == SeriesPadding.Masked;
+
+    /// <summary>All columns.</summary>
     public int ColumnCount { get; }
 
     /// <summary>The numbers of an encoded series, <c>[bins, columns]</c>.</summary>
@@ -61,14 +80,16 @@ internal sealed class SeriesEncoder
     /// <summary>What each column of values is divided by.</summary>
     public IReadOnlyList<float> Deviations => _deviations;
 
-    /// <summary>The variable that each column belongs to, values and flags.</summary>
+    /// <summary>The variable that each column belongs to; -1 for the one that tells of padding.</summary>
     public int[] VariableOfColumns()
     {
         var owners = new int[ColumnCount];
+        Array.Fill(owners, -1);
         for (var i = 0; i < Variables.Count; i++)
         {
             owners.AsSpan(_firstColumns[i], Variables[i].ColumnCount).Fill(i);
-            if (_flagColumns[i] >= 0)
+            owners.AsSpan(_historyColumns[i], HistoryWidth(i)).Fill(i);
+            if (Variables[i].HasFlag)
                 owners[_flagColumns[i]] = i;
         }
         return owners;
@@ -111,7 +132,7 @@ internal sealed class SeriesEncoder
         var rowCount = CheckRows(times, values);
         var end = rowCount == 0 ? 0 : BinOf(times, rowCount - 1) + 1;
         var first = Preprocessing.Kept == SeriesEnd.Last ? Math.Max(0, end - Preprocessing.BinCount) : 0;
-        var length = Preprocessing.Padding == SeriesPadding.Zeros ? Math.Min(end - first, Preprocessing.BinCount) : Preprocessing.BinCount;
+        var length = Preprocessing.Padding != SeriesPadding.Impute ? Math.Min(end - first, Preprocessing.BinCount) : Preprocessing.BinCount;
         destination[..(length * ColumnCount)].Fill(float.NaN);
         destination[(length * ColumnCount)..].Clear();
         for (var row = 0; row < rowCount; row++)
@@ -127,8 +148,22 @@ internal sealed class SeriesEncoder
             }
         }
         for (var i = 0; i < Variables.Count; i++)
+        {
             Complete(i, destination[..(length * ColumnCount)]);
+            if (HistoryWidth(i) > 0)
+                Tell(i, times, values, first, destination[..(length * ColumnCount)]);
+        }
+        for (var bin = 0; MasksPadding && bin < length; bin++)
+            destination[((bin + 1) * ColumnCount) - 1] = 1;
         return length;
+    }
+
+    /// <summary>A series of which nothing is known, encoded.</summary>
+    public float[] EncodeNothing()
+    {
+        var encoded = new float[Length];
+        Encode([], [], encoded);
+        return encoded;
     }
 
     public void Save(ModelSaveContext context)
@@ -178,7 +213,7 @@ internal sealed class SeriesEncoder
     private void Complete(int index, Span<float> rows)
     {
         var (variable, first, flag) = (Variables[index], _firstColumns[index], _flagColumns[index]);
-        if (flag >= 0)
+        if (variable.HasFlag)
         {
             for (var row = 0; row < rows.Length; row += ColumnCount)
                 rows[row + flag] = float.IsNaN(rows[row + first]) ? 0 : 1;
@@ -192,6 +227,37 @@ internal sealed class SeriesEncoder
                 rows[row + first] = Scale(variable, rows[row + first], first);
         }
     }
+
+    /// <summary>Writes the history of a variable; where nothing was measured yet, what is imputed.</summary>
+    private void Tell(int index, ReadOnlySpan<float> times, ReadOnlySpan<float> values, int firstBin, Span<float> rows)
+    {
+        var (variable, column, rowCount) = (Variables[index], _firstColumns[index], values.Length / Variables.Count);
+        var (history, told, row) = (new VariableHistory(), Preprocessing.History, 0);
+        for (var bin = 0; bin < rows.Length / ColumnCount; bin++)
+        {
+            for (; row < rowCount && BinOf(times, row) - firstBin <= bin; row++)
+            {
+                if (values[(row * Variables.Count) + index] is var value && float.IsFinite(value))
+                    history.Add(value, bin);
+            }
+            var columns = rows.Slice(bin * ColumnCount, ColumnCount);
+            var next = _historyColumns[index];
+            if (told.HasFlag(SeriesHistory.Age))
+                columns[next++] = history.Count == 0 ? 1 : (float)(bin - history.LastBin) / Preprocessing.BinCount;
+            if (told.HasFlag(SeriesHistory.Range))
+            {
+                columns[next++] = history.Count == 0 ? columns[column] : Scale(variable, history.Least, column);
+                columns[next++] = history.Count == 0 ? columns[column] : Scale(variable, history.Largest, column);
+            }
+            if (told.HasFlag(SeriesHistory.Mean))
+                columns[next++] = history.Count == 0 ? columns[column] : Scale(variable, history.Mean, column);
+            if (told.HasFlag(SeriesHistory.Count))
+                columns[next] = MathF.Log(1 + history.Count);
+        }
+    }
+
+    private int HistoryWidth(int index) =>
+        Variables[index] is { Categories: null, HasFlag: true } ? VariableHistory.ColumnCount(Preprocessing.History) : 0;
 
     private void Impute(SeriesVariable variable, int column, Span<float> rows)
     {

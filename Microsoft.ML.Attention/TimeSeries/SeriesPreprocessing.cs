@@ -23,6 +23,9 @@ public sealed record SeriesPreprocessing
     /// <summary>What a bin holds of a variable that was not measured in it.</summary>
     public SeriesImputation Imputation { get; init; }
 
+    /// <summary>What a bin tells, besides the value, of what was measured of a variable before.</summary>
+    public SeriesHistory History { get; init; }
+
     /// <summary>The largest magnitude of a normalised value, to which larger ones are cut; null for no limit.</summary>
     public float? Limit { get; init; } = 10;
 
@@ -43,6 +46,7 @@ public sealed record SeriesPreprocessing
         context.Writer.Write((int)Kept);
         context.Writer.Write((int)Padding);
         context.Writer.Write((int)Imputation);
+        context.Writer.Write((int)History);
         context.Writer.Write(Limit ?? float.NaN);
     }
 
@@ -53,6 +57,7 @@ public sealed record SeriesPreprocessing
         Kept = (SeriesEnd)context.Reader.ReadInt32(),
         Padding = (SeriesPadding)context.Reader.ReadInt32(),
         Imputation = (SeriesImputation)context.Reader.ReadInt32(),
+        History = (SeriesHistory)context.Reader.ReadInt32(),
         Limit = context.Reader.ReadSingle() is var limit && float.IsNaN(limit) ? null : limit,
     };
 }
@@ -77,6 +82,11 @@ public enum SeriesPadding
 
     /// <summary>Zeros, which is the mean of a normalised variable and no category at all.</summary>
     Zeros = 1,
+
+    /// <summary>
+    /// Zeros, which the temporal branch of the model does not look at, so that what it tells of a short series does not depend on them.
+    /// </summary>
+    Masked = 2,
 }
 
 /// <summary>What a bin holds of a variable that was not measured in it.</summary>

@@ -46,6 +46,12 @@ public sealed partial class TemporalAttentionTrainer
         /// <summary>The share of the steps in which the learning rate rises from 0, in [0, 1).</summary>
         public float WarmUp { get; set; } = 0.1f;
 
+        /// <summary>
+        /// The share of the variables that are hidden from a network, others of each series in each epoch, as if they had not been measured:
+        /// a regularisation like dropout, which also gets the network used to what explanations and missing sensors ask. In [0, 1).
+        /// </summary>
+        public float VariableDropRate { get; set; }
+
         /// <summary>How much of each weight is taken away a step, times the learning rate; biases and norms are spared.</summary>
         public float WeightDecay { get; set; } = 0.05f;
 
@@ -84,6 +90,7 @@ public sealed partial class TemporalAttentionTrainer
             Check(BatchSize > 0, nameof(BatchSize), BatchSize, "1 or more");
             Check(LearningRate > 0, nameof(LearningRate), LearningRate, "positive");
             Check(WarmUp is >= 0 and < 1, nameof(WarmUp), WarmUp, "in [0, 1)");
+            Check(VariableDropRate is >= 0 and < 1, nameof(VariableDropRate), VariableDropRate, "in [0, 1)");
             Check(WeightDecay >= 0, nameof(WeightDecay), WeightDecay, "0 or more");
             Check(MaxGradientNorm is null or > 0, nameof(MaxGradientNorm), MaxGradientNorm, "positive, or null");
             Check(ValidationFraction is >= 0 and < 1, nameof(ValidationFraction), ValidationFraction, "in [0, 1)");

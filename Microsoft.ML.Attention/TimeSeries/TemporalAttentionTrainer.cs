@@ -67,7 +67,8 @@ public sealed partial class TemporalAttentionTrainer : IEstimator<TemporalAttent
         var architecture = _options.Architecture with
         {
             InputCount = encoder.ColumnCount,
-            ColumnCount = _options.SeesFlags ? encoder.ColumnCount : encoder.ValueColumnCount,
+            ColumnCount = _options.SeesFlags ? encoder.VariableColumnCount : encoder.UnflaggedColumnCount,
+            MasksPadding = encoder.MasksPadding,
             BinCount = _options.Preprocessing.BinCount,
             HeadActivation = task.HeadActivation,
             OutputCount = task.OutputCount,
@@ -76,7 +77,7 @@ public sealed partial class TemporalAttentionTrainer : IEstimator<TemporalAttent
         var run = new TemporalTraining(_host, _options, architecture, encoder, task, train, validation, channel);
         var members = Enumerable.Range(0, _options.MemberCount)
             .Select(member => run.Train(member, unchecked(seed + (MemberSeedStep * member)))).ToArray();
-        var model = Tscan.BuildEnsemble(architecture with { DropoutRate = 0 }, Joined(members), members.Length);
+        var model = new TscanEnsemble(architecture with { DropoutRate = 0 }, members.Length).Build(Joined(members));
         return new(_host, new ModelContent(model.ToBytes()), _options.Scoring, encoder, task) { Trace = new(run.Epochs) };
     }
 

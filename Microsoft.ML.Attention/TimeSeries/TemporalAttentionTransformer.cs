@@ -43,7 +43,7 @@ public sealed class TemporalAttentionTransformer : OnnxTransformerBase
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(stepCount);
         ArgumentOutOfRangeException.ThrowIfNegative(output ?? 0, nameof(output));
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(output ?? 0, Task.OutputCount, nameof(output));
-        var graph = ContributionGraph.Build(OnnxModel.Load(Model.Bytes.Span), Encoder, output, stepCount);
+        var graph = ContributionGraph.Build(TscanEnsemble.WithAttention(OnnxModel.Load(Model.Bytes.Span)), Encoder, output, stepCount);
         return new(Host, new ModelContent(graph.ToBytes()), Scoring, Encoder, Columns);
     }
 

@@ -14,8 +14,10 @@ namespace Microsoft.ML.Attention;
 /// <summary>
 /// Explains predictions of a model of time series: what each variable added in each bin. It adds the columns <c>Contributions</c>, a vector
 /// of float <c>[bins, variables]</c> whose sum is, nearly, how far the explained output is above that of a series of which nothing is known;
-/// <c>VariableImportance</c>, the magnitude of the sum over the bins, and <c>TimeImportance</c>, that of the sum over the variables. They
-/// tell what moves this model, which is no evidence of a cause.
+/// <c>VariableImportance</c>, the magnitude of the sum over the bins, and <c>TimeImportance</c>, that of the sum over the variables.
+/// <c>TimeAttention</c>, a vector of a number a bin, and <c>VariableAttention</c>, one a variable (the mean over its columns), are what the
+/// attention of the model looks at, as published, for the branches that it has. All of them tell of this model, and are no evidence of a
+/// cause.
 /// </summary>
 public sealed class TemporalContributionTransformer : OnnxTransformerBase
 {
@@ -68,7 +70,13 @@ public sealed class TemporalContributionTransformer : OnnxTransformerBase
         TensorColumn.Create("Contributions", Session.Outputs[ContributionGraph.Contributions]),
         TensorColumn.Create("VariableImportance", Session.Outputs[ContributionGraph.VariableImportance]),
         TensorColumn.Create("TimeImportance", Session.Outputs[ContributionGraph.TimeImportance]),
+        .. Attention("TimeAttention", ContributionGraph.TimeAttention),
+        .. Attention("VariableAttention", ContributionGraph.VariableAttention),
     ];
+
+    // A model of one branch has one of them.
+    private IEnumerable<OutputColumn> Attention(string column, string output) =>
+        Session.Outputs.TryGetValue(output, out var description) ? [TensorColumn.Create(column, description)] : [];
 
     private protected override void SaveCore(ModelSaveContext context)
     {

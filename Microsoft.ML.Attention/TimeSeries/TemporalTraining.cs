@@ -25,6 +25,7 @@ internal sealed class TemporalTraining(
 
     private readonly Stopwatch _clock = Stopwatch.StartNew();
     private readonly List<TemporalEpoch> _epochs = [];
+    private readonly VariableDrop _drop = new(encoder, options.VariableDropRate);
 
     public IReadOnlyList<TemporalEpoch> Epochs => _epochs;
 
@@ -47,12 +48,14 @@ internal sealed class TemporalTraining(
         var (best, bestLoss, bestEpoch) = ((OnnxModel?)null, float.PositiveInfinity, 0);
         for (var epoch = 1; epoch <= options.EpochCount && !(epoch - bestEpoch > options.Patience); epoch++)
         {
-            new Random(HashCode(seed, epoch)).Shuffle(learnt);
+            var random = new Random(HashCode(seed, epoch));
+            random.Shuffle(learnt);
             double lossSum = 0;
             for (var batch = 0; batch < batchCount; batch++)
             {
                 options.Cancellation.ThrowIfCancellationRequested();
                 train.CopyTo(learnt.AsSpan(batch * batchSize, batchSize), trainer.Input<float>("x"), trainer.Input<float>(Targets));
+                _drop.Apply(trainer.Input<float>("x"), random);
                 lossSum += Step(trainer, schedule);
             }
             float? watchedLoss = null;

@@ -77,8 +77,11 @@ public sealed record TscanConfig
     /// </summary>
     public int EmbeddingWidth { get; init; }
 
-    /// <summary>The bins of a series, a multiple of <see cref="SegmentCount"/>.</summary>
+    /// <summary>The bins of a series, a multiple of <see cref="SegmentCount"/> if all are read.</summary>
     public int BinCount { get; init; } = 48;
+
+    /// <summary>The first bins, which the model reads; 0 for all. A multiple of <see cref="SegmentCount"/>.</summary>
+    public int ReadBinCount { get; init; }
 
     /// <summary>The segments that the bins are cut into.</summary>
     public int SegmentCount { get; init; } = 4;
@@ -116,6 +119,16 @@ public sealed record TscanConfig
     /// <summary>Whether a token of a segment but the first sees no later ones, as in the published code; the paper does not say so.</summary>
     public bool IsCausal { get; init; } = true;
 
+    /// <summary>Whether the tokens of the first segment are told their places, too, as all others are.</summary>
+    public bool HasFirstPositions { get; init; } = true;
+
+    /// <summary>
+    /// Whether the last column of the input is 0 for bins behind the end of a series, and no bin of the temporal branch looks at those:
+    /// a segment of nothing else passes on what came before, and means leave them out. Not published. In the feature branch bins are the
+    /// width of the tokens, where nothing can be masked.
+    /// </summary>
+    public bool MasksPadding { get; init; }
+
     /// <summary>The width of the head's hidden layer where both branches are used; 0 for none.</summary>
     public int HeadWidth { get; init; } = 20;
 
@@ -128,13 +141,17 @@ public sealed record TscanConfig
     /// <summary>The numbers the model gives.</summary>
     public int OutputCount { get; init; } = 1;
 
-    internal int SegmentLength => BinCount / SegmentCount;
+    internal int SegmentLength => (ReadBinCount > 0 ? ReadBinCount : BinCount) / SegmentCount;
 
     internal void Validate()
     {
         Check(ColumnCount > 0 && ColumnCount <= InputCount, nameof(ColumnCount), $"is {ColumnCount}; the input has {InputCount} columns");
-        Check(SegmentCount > 0 && BinCount % SegmentCount == 0, nameof(BinCount),
-            $"is {BinCount}, not a multiple of {nameof(SegmentCount)}, {SegmentCount}");
+        Check(!MasksPadding || ColumnCount < InputCount, nameof(MasksPadding),
+            $"needs a last column of the input that is not read as one of the {nameof(ColumnCount)}, {ColumnCount}");
+        Check(ReadBinCount >= 0 && ReadBinCount <= BinCount, nameof(ReadBinCount), $"is {ReadBinCount}; the input has {BinCount} bins");
+        var (bins, property) = ReadBinCount > 0 ? (ReadBinCount, nameof(ReadBinCount)) : (BinCount, nameof(BinCount));
+        Check(SegmentCount > 0 && bins % SegmentCount == 0, property,
+            $"is {bins}, not a multiple of {nameof(SegmentCount)}, {SegmentCount}");
         Check(EmbeddingWidth >= 0, nameof(EmbeddingWidth), $"is {EmbeddingWidth}; it must be 0 or more");
         Check(EmbeddingWidth == 0 || Branches == TscanBranches.Temporal || FeaturePooling == TscanFeaturePooling.Columns,
             nameof(EmbeddingWidth), "needs TscanFeaturePooling.Columns where both branches are used: the means of the branches differ in width");
@@ -161,6 +178,23 @@ public sealed record TscanConfig
 public static class Tscan
 {
     internal const float Masked = -1e9f;
+    internal const string TimeImportance = "time_importance";
+    internal const string FeatureImportance = "feature_importance";
+
+    /// <summary>
+    /// The published networks by the names of their files, for a task of yes or no: with one or both branches, for 17 variables (76 columns)
+    /// or 155 (352 columns), and the baseline <c>transformer</c>, which reads the first half of the hours, in two segments.
+    /// </summary>
+    public static IReadOnlyDictionary<string, TscanConfig> Variants { get; } = new Dictionary<string, TscanConfig>
+    {
+        ["split48_tandf"] = new(),
+        ["split48_t"] = Large(TscanBranches.Temporal),
+        ["split48_f"] = Large(TscanBranches.Feature),
+        ["split48_tandf_155"] = Large(TscanBranches.Both),
+        ["split320_tandf_155"] = Large(TscanBranches.Both) with { BinCount = 320 },
+        ["transformer"] = Large(TscanBranches.Temporal) with { ReadBinCount = 24, SegmentCount = 2, HasFirstPositions = false },
+    };
+
     private const float Epsilon = 1e-6f;
 
     /// <summary>
@@ -193,29 +227,40 @@ public static class Tscan
         var parameters = new Parameters(builder, weights);
         var network = new Network(config, parameters, keepsMaps: true);
         builder.Output("logits", network.Logits(Input(builder, config)));
-        network.AddImportance(builder);
+        foreach (var (name, value) in network.Importance())
+            builder.Output(name, value);
         parameters.ThrowIfUnfit();
         return builder.ToModel();
     }
 
-    /// <summary>Builds a model whose logits are the means of those of several models.</summary>
+    /// <summary>Builds a model whose outputs are the means of those of several models.</summary>
     /// <param name="config">The hyper-parameters of each.</param>
     /// <param name="weights">Parameters named <c>members.0.</c> and the official name, and so on.</param>
     /// <param name="memberCount">The number of models.</param>
+    /// <param name="withAttention">Whether to add the outputs of <see cref="BuildWithAttention"/>.</param>
     /// <inheritdoc cref="Build"/>
-    public static OnnxModel BuildEnsemble(TscanConfig config, WeightSource weights, int memberCount)
+    public static OnnxModel BuildEnsemble(TscanConfig config, WeightSource weights, int memberCount, bool withAttention = false)
     {
         config.Validate();
         ArgumentOutOfRangeException.ThrowIfLessThan(memberCount, 1);
         var builder = new GraphBuilder("tscan");
         var parameters = new Parameters(builder, weights);
         var x = Input(builder, config);
-        var sum = Enumerable.Range(0, memberCount)
-            .Select(member => new Network(config, parameters["members"][$"{member}"]).Logits(x)).Aggregate((a, b) => a + b);
-        builder.Output("logits", sum / memberCount);
+        var members = Enumerable.Range(0, memberCount)
+            .Select(member => new Network(config, parameters["members"][$"{member}"], withAttention)).ToArray();
+        builder.Output("logits", Mean(members.Select(member => member.Logits(x))));
+        if (withAttention)
+        {
+            foreach (var output in members.SelectMany(member => member.Importance()).GroupBy(output => output.Name, output => output.Value))
+                builder.Output(output.Key, Mean(output));
+        }
         parameters.ThrowIfUnfit();
         return builder.ToModel();
+
+        Value Mean(IEnumerable<Value> values) => values.Aggregate((a, b) => a + b) / memberCount;
     }
+
+    private static TscanConfig Large(TscanBranches branches) => new() { InputCount = 352, ColumnCount = 197, Branches = branches };
 
     private static Value Input(GraphBuilder builder, TscanConfig config) =>
         builder.Input("x", TensorElementType.Float, Shape.Create(["N", config.BinCount, config.InputCount]));
@@ -235,16 +280,17 @@ public static class Tscan
         /// <summary>What the feature branch gives [N, columns, L]; null if there is none.</summary>
         public Value? FeatureTokens { get; private set; }
 
-        public void AddImportance(GraphBuilder builder)
+        /// <summary>What the attention looks at, by the name of the output.</summary>
+        public IEnumerable<(string Name, Value Value)> Importance()
         {
             if (_maps.TryGetValue("", out var temporal))
             {
                 var segments = temporal.Select((map, i) =>
                     (i == 0 || !config.IsCausal ? map.ReduceMean([1, 2]) : VisibleShare(map)).Unsqueeze(1));
-                builder.Output("time_importance", builder.Concat(1, [.. segments]));
+                yield return (TimeImportance, temporal[0].Builder.Concat(1, [.. segments]));
             }
             if (_maps.TryGetValue("f", out var feature))
-                builder.Output("feature_importance", feature[0].ReduceMean([1, 2]));
+                yield return (FeatureImportance, feature[0].ReduceMean([1, 2]));
         }
 
         // What a key gets of a causal map, per query that sees it, scaled to sum 1.
@@ -259,15 +305,23 @@ public static class Tscan
         public Value Logits(Value x)
         {
             var values = x.Slice(2, 0, config.ColumnCount);
-            var segments = Enumerable.Range(0, config.SegmentCount)
-                .Select(i => values.Slice(1, i * config.SegmentLength, (i + 1) * config.SegmentLength)).ToArray();
+            var segments = Segments(values);
+            Value? temporal = null;
             if (config.Branches != TscanBranches.Feature)
-                TemporalTokens = Branch(Array.ConvertAll(segments, Embed), "");
+            {
+                var kept = config.MasksPadding ? Segments(IsPositive(x.Slice(2, config.InputCount - 1, config.InputCount))) : null;
+                (TemporalTokens, var lastKept) = Branch(Array.ConvertAll(segments, Embed), "", kept);
+                temporal = lastKept is null ? TemporalTokens.ReduceMean([1]) : Padding.Mean(TemporalTokens, lastKept);
+            }
             if (config.Branches != TscanBranches.Temporal)
-                FeatureTokens = Branch(Array.ConvertAll(segments, segment => segment.Transpose(0, 2, 1)), "f");
-            return Head(
-                TemporalTokens?.ReduceMean([1]), FeatureTokens?.ReduceMean([config.FeaturePooling == TscanFeaturePooling.Bins ? 2 : 1]));
+                (FeatureTokens, _) = Branch(Array.ConvertAll(segments, segment => segment.Transpose(0, 2, 1)), "f", null);
+            return Head(temporal, FeatureTokens?.ReduceMean([config.FeaturePooling == TscanFeaturePooling.Bins ? 2 : 1]));
         }
+
+        private Value[] Segments(Value bins) =>
+            [.. Enumerable.Range(0, config.SegmentCount).Select(i => bins.Slice(1, i * config.SegmentLength, (i + 1) * config.SegmentLength))];
+
+        private static Value IsPositive(Value x) => x.Builder.Op("Greater", [x, x.Builder.Scalar(0, x)]).Cast(x.Type);
 
         private Value Head(Value? temporal, Value? feature)
         {
@@ -319,31 +373,39 @@ public static class Tscan
         private Value Embed(Value bins) =>
             config.EmbeddingWidth == 0 ? bins : Dropout(Dense(bins, parameters["embedding"], config.EmbeddingWidth));
 
-        // [N, L, width], a segment after the other.
-        private Value Branch(Value[] segments, string suffix)
+        // [N, L, width], a segment after the other, and which bins [N, L, 1] of the result are no padding.
+        private (Value Tokens, Value? Kept) Branch(Value[] segments, string suffix, Value[]? kept)
         {
             var decoder = parameters["decoder"];
-            var (memory, map) = Encode(segments[0], decoder["encoder" + suffix]);
+            var memoryKept = kept?[0];
+            var (memory, map) = Encode(segments[0], decoder["encoder" + suffix], memoryKept);
             List<Value> maps = [map!];
             for (var i = 1; i < segments.Length; i++)
             {
-                (memory, map) = Decode(segments[i], memory, decoder[$"decoder{suffix}{i}"]);
+                (var tokens, map) = Decode(segments[i], memory, decoder[$"decoder{suffix}{i}"], kept?[i], memoryKept);
                 maps.Add(map!);
+                (memory, memoryKept) = memoryKept is null
+                    ? (tokens, null) : (Padding.Pass(kept![i], tokens, memory), Padding.Pass(kept[i], kept[i], memoryKept));
             }
             if (keepsMaps)
                 _maps[suffix] = maps;
-            return memory;
+            return (memory, memoryKept);
         }
 
         /// <summary>The layers of the first segment, and the attention map of the last of them.</summary>
-        public (Value Output, Value? Map) Encode(Value x, Parameters block)
+        /// <param name="x">The tokens.</param>
+        /// <param name="block">The parameters.</param>
+        /// <param name="kept">[N, L, 1]: 1 for tokens that are looked at; null for all.</param>
+        public (Value Output, Value? Map) Encode(Value x, Parameters block, Value? kept = null)
         {
-            x += Positions(x);
+            if (config.HasFirstPositions)
+                x += Positions(x);
+            var mask = Padding.Mask(kept, null);
             Value? map = null;
             for (var i = 0; i < config.EncoderDepth; i++)
             {
                 var layer = block["encode_layer"][$"{i}"];
-                (var attention, map) = Attend(x, x, x, layer["att"], null);
+                (var attention, map) = Attend(x, x, x, layer["att"], mask);
                 x = (x + attention).LayerNorm(layer["layernorm1"], Epsilon);
                 x = (x + Feed(x, layer["ffn"])).LayerNorm(layer["layernorm3"], Epsilon);
             }
@@ -351,18 +413,24 @@ public static class Tscan
         }
 
         /// <summary>The layers of another segment, and the map of the last one's attention to the segment before.</summary>
+        /// <param name="x">The tokens.</param>
+        /// <param name="memory">Those of the segment before.</param>
+        /// <param name="block">The parameters.</param>
+        /// <param name="kept">[N, L, 1]: 1 for tokens that are looked at; null for all.</param>
+        /// <param name="memoryKept">The same for those of the segment before.</param>
         // One normalisation after both attentions, as in the published code.
-        public (Value Output, Value? Map) Decode(Value x, Value memory, Parameters block)
+        public (Value Output, Value? Map) Decode(Value x, Value memory, Parameters block, Value? kept = null, Value? memoryKept = null)
         {
             x += Positions(x);
-            var mask = config.IsCausal ? CausalMask(x) : null;
+            var causal = config.IsCausal ? CausalMask(x) : null;
+            var (mask, memoryMask) = (Padding.Mask(kept, causal), Padding.Mask(memoryKept, causal));
             Value? map = null;
             for (var i = 0; i < config.DecoderDepth; i++)
             {
                 var layer = block["decoder_layer"][$"{i}"];
                 x = (x + Attend(x, x, x, layer["sel_att"], mask).Output).LayerNorm(layer["layernorm1"], Epsilon);
                 var values = config.MixesValues ? Hidden(x.Builder.Concat(2, x, memory), layer["value_mlp"], x.Shape[-1].Value) : memory;
-                (var attention, map) = Attend(x, memory, values, layer["att"], mask);
+                (var attention, map) = Attend(x, memory, values, layer["att"], memoryMask);
                 x = (x + attention).LayerNorm(layer["layernorm1"], Epsilon);
                 x = (x + Feed(x, layer["ffn"])).LayerNorm(layer["layernorm2"], Epsilon);
             }
@@ -432,6 +500,33 @@ public static class Tscan
                 }
             }
             return x.Builder.Constant(Tensor.Create<float>(table, 1, length, width));
+        }
+    }
+
+    /// <summary>What is done about bins behind the end of a series. <c>kept</c> is [N, L, 1], 0 for such a bin and else 1.</summary>
+    private static class Padding
+    {
+        /// <summary>What is added to scores so that padding is not looked at, besides what another mask hides; null for nothing.</summary>
+        public static Value? Mask(Value? kept, Value? other)
+        {
+            if (kept is null)
+                return other;
+            var mask = (1 - kept.Transpose(0, 2, 1).Unsqueeze(1)) * Masked;
+            return other is null ? mask : mask.Builder.Op("Min", [mask, other]);
+        }
+
+        /// <summary>A segment, or what came before where all of the segment is padding.</summary>
+        public static Value Pass(Value kept, Value segment, Value before)
+        {
+            var isThere = kept.ReduceMax([1], keepDims: true);
+            return (segment * isThere) + (before * (1 - isThere));
+        }
+
+        /// <summary>The mean over the bins that are no padding; over all where there are no others.</summary>
+        public static Value Mean(Value tokens, Value kept)
+        {
+            var shares = kept + (1 - kept.ReduceMax([1], keepDims: true));
+            return (tokens * shares).ReduceSum([1]) / shares.ReduceSum([1]);
         }
     }
 }

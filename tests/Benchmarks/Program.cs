@@ -20,6 +20,8 @@ switch (args)
         return StoryBenchmark.Run(rest);
     case ["inference", .. var rest]:
         return InferenceBenchmark.Run(rest);
+    case ["timeseries", .. var rest]:
+        return TimeSeriesBenchmark.Run(rest);
     default:
         Console.Error.WriteLine("""
             usage: Benchmarks scoring [--seconds S] [--batch N]   rows a second: our transformer, Microsoft.ML.OnnxTransformer, by hand
@@ -37,6 +39,8 @@ switch (args)
                    Benchmarks segmentation [--device cpu|cuda] [--model NAME] [--shots K] [--size S] [--batch N] [--runs N]
                        [--precision fp32|tf32|fp16] [--provider KEY=VALUE,...] [--python PROGRAM] [--profile]
                                                                   few-shot segmentation with its support and with one computed before
+                   Benchmarks timeseries [--device cpu|cuda] [--variables 17|155] [--batch N] [--runs N] [--precision fp32|tf32|amp]
+                       [--python PROGRAM] [--profile]             TSCAN: rows a second of scoring and of training, beside PyTorch
                    Benchmarks training [--device cpu|cuda] [--model NAME] [--size S] [--batch N] [--steps N]
                        [--precision fp32|tf32|amp] [--python PROGRAM] [--profile]   a training step, beside PyTorch where --python has it
             """);

@@ -30,7 +30,14 @@ internal static class TrainingBenchmark
         var config = isSmall ? SmallBiFormer : ImageClassifiers.Find(name);
 
         Machine.Print();
-        var ours = Ours(config, size, batch, steps, cuda, precision, args.Contains("--profile"));
+        var ours = Median(
+            config.Build(new RandomWeights(1), size, size), batch, steps, cuda, precision, args.Contains("--profile"),
+            (builder, outputs) => Losses.CrossEntropy(outputs["logits"], builder.Input("labels", TensorElementType.Int64, [batch]), labelSmoothing: 0.1f),
+            (trainer, random) =>
+            {
+                foreach (ref var label in trainer.Input<long>("labels"))
+                    label = random.Next(config.ClassCount);
+            });
         Console.WriteLine($"ours: {name} size {size} batch {batch} {precision}: median {ours:F2} ms a step");
         if (Option(args, "--python", "") is { Length: > 0 } python
             && PyTorchPeer.Run(python, "training_step.py", $"{name} --device {(cuda ? "cuda" : "cpu")} --size {size} --batch {batch} --steps {steps} --precision {precision}") is { } theirs)
@@ -40,13 +47,14 @@ internal static class TrainingBenchmark
         return 0;
     }
 
-    private static double Ours(ImageClassifierConfig config, int size, int batch, int steps, bool cuda, string precision, bool profile)
+    /// <summary>The median time in milliseconds of a training step of a model with an input <c>x</c>.</summary>
+    public static double Median(
+        OnnxModel model, int batch, int steps, bool cuda, string precision, bool profile,
+        LossFunction loss, Action<Trainer, Random> fillTargets)
     {
         var watch = Stopwatch.StartNew();
         var graph = TrainingGraph.Build(
-            config.Build(new RandomWeights(1), size, size),
-            new Dictionary<string, long> { ["N"] = batch },
-            (builder, outputs) => Losses.CrossEntropy(outputs["logits"], builder.Input("labels", TensorElementType.Int64, [batch]), labelSmoothing: 0.1f),
+            model, new Dictionary<string, long> { ["N"] = batch }, loss,
             new()
             {
                 Optimizer = new AdamW { WeightDecay = 0.05f },
@@ -73,17 +81,16 @@ internal static class TrainingBenchmark
             var random = new Random(1);
             foreach (ref var pixel in trainer.Input<float>("x"))
                 pixel = (random.NextSingle() * 4) - 2;
-            foreach (ref var label in trainer.Input<long>("labels"))
-                label = random.Next(config.ClassCount);
+            fillTargets(trainer, random);
             var times = new List<double>();
             for (var step = 0; step < steps + 4; step++)
             {
                 watch.Restart();
-                var loss = trainer.Step(1e-3f);
+                var lossOfStep = trainer.Step(1e-3f);
                 if (step >= 4)
                     times.Add(watch.Elapsed.TotalMilliseconds);
                 else
-                    Console.WriteLine($"warm-up: {watch.Elapsed.TotalMilliseconds:F0} ms, loss {loss:F3}");
+                    Console.WriteLine($"warm-up: {watch.Elapsed.TotalMilliseconds:F0} ms, loss {lossOfStep:F3}");
             }
             times.Sort();
             median = times[times.Count / 2];

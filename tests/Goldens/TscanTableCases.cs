@@ -149,7 +149,8 @@ internal static class TscanTableCases
         // Once more, as attention in one operator has no maps.
         var mapped = new Tscan.Network(config, parameters, keepsMaps: true);
         mapped.Logits(x);
-        mapped.AddImportance(builder);
+        foreach (var (name, value) in mapped.Importance())
+            builder.Output(name, value);
         parameters.ThrowIfUnfit();
     }
 

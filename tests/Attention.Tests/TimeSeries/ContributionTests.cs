@@ -1,3 +1,4 @@
+using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Data;
 
 namespace Microsoft.ML.Attention.Tests.TimeSeries;
@@ -32,6 +33,11 @@ public class ContributionTests
             first.Chunk(3).Select(bin => Math.Abs(bin.Sum())), explained.GetColumn<float[]>("TimeImportance").First(),
             (a, b) => Math.Abs(a - b) < 1e-4);
 
+        var attention = explained.GetColumn<float[]>("TimeAttention").ToArray();
+        Assert.All(attention, row => Assert.Equal(1, row.Sum(), 1e-4f));
+        Assert.Equal(16, attention[0].Length);
+        Assert.Null(explained.Schema.GetColumnOrNull("VariableAttention")); // there is no feature branch
+
         // The label depends on b, in the second half.
         Assert.Equal("b", explanation.KeyIndicators(test)[0].Variable);
         var times = explained.GetColumn<float[]>("TimeImportance").ToArray();
@@ -48,11 +54,14 @@ public class ContributionTests
         var data = _ml.Data.LoadFromEnumerable(Waves.Draw(60));
         var options = Waves.Options("Key");
         (options.EpochCount, options.MemberCount) = (3, 2);
+        options.Architecture = options.Architecture with { Branches = TscanBranches.Both, FeaturePooling = TscanFeaturePooling.Columns };
         var keyed = _ml.Transforms.Conversion.MapValueToKey("Key", "Level").Fit(data).Transform(data);
         var model = _ml.MulticlassClassification.Trainers.TemporalAttention(options).Fit(keyed);
         var explanation = model.Explain();
         var expected = Importance(explanation);
         Assert.Equal(expected, Importance(SaveLoadTests.SaveAndLoad(_ml, explanation, data.Schema)));
+        var attention = explanation.Transform(data).GetColumn<float[]>("VariableAttention").ToArray();
+        Assert.All(attention, row => Assert.Equal(1, row.Sum(), 1e-4f)); // each variable has one column
         Assert.NotEqual(expected, Importance(model.Explain(output: 0)));
         Assert.Throws<ArgumentOutOfRangeException>(() => model.Explain(output: 3));
         using var engine = _ml.Model.CreatePredictionEngine<Wave, Explained>(explanation);

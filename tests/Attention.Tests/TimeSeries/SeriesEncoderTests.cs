@@ -44,6 +44,43 @@ public class SeriesEncoderTests
         Assert.Equal([7, 0, 2, 1, 0, 0], Encode(new() { BinCount = 3, Padding = SeriesPadding.Zeros }, Plain, [2], [2]));
 
     [Fact]
+    public void HistoryIsThatOfAllMeasurementsSoFar()
+    {
+        // Two values in the second bin, one in the fourth.
+        var encoded = Encode(
+            new() { BinCount = 4, History = SeriesHistory.Age | SeriesHistory.Range | SeriesHistory.Mean | SeriesHistory.Count }, Plain,
+            [1.2f, 1.5f, 3.5f], [4, 2, 6]);
+        // Value, age, least, largest, mean, logarithm of 1 + the count, flag.
+        Assert.Equal([7, 1, 7, 7, 7, 0, 0], encoded[..7]);
+        Assert.Equal([2, 0, 2, 4, 3, MathF.Log(3), 1], encoded[7..14]);
+        Assert.Equal([2, 0.25f, 2, 4, 3, MathF.Log(3), 0], encoded[14..21]);
+        Assert.Equal([6, 0, 2, 6, 4, MathF.Log(4), 1], encoded[21..]);
+    }
+
+    [Fact]
+    public void MaskedPaddingIsToldInTheLastColumn() =>
+        Assert.Equal([7, 0, 1, 2, 1, 1, 0, 0, 0], Encode(new() { BinCount = 3, Padding = SeriesPadding.Masked }, Plain, [2], [2]));
+
+    [Fact]
+    public void HiddenVariablesAreAsIfTheyHadNotBeenMeasured()
+    {
+        var encoder = new SeriesEncoder(new() { BinCount = 2, History = SeriesHistory.Mean }, [Plain, Plain with { Name = "b" }]);
+        var (whole, first, second, drawn) = (new float[encoder.Length], new float[encoder.Length], new float[encoder.Length], new HashSet<string>());
+        encoder.Encode([1, 2], [1, 2, 3, 4], whole);
+        encoder.Encode([1, 2], [None, 2, None, 4], first);
+        encoder.Encode([1, 2], [1, None, 3, None], second);
+        var expected = new[] { whole, first, second, encoder.EncodeNothing() }.Select(Text).ToHashSet();
+        var (drop, random, batch) = (new VariableDrop(encoder, 0.5f), new Random(1), new float[40 * encoder.Length]);
+        for (var i = 0; i < batch.Length; i++)
+            batch[i] = whole[i % whole.Length];
+        drop.Apply(batch, random);
+        drawn.UnionWith(batch.Chunk(encoder.Length).Select(Text));
+        Assert.Equal(expected.Order(), drawn.Order());
+
+        static string Text(float[] series) => string.Join(' ', series);
+    }
+
+    [Fact]
     public void TheTrainingDataGivesNormalValueMeanAndDeviation()
     {
         SeriesVariable[] variables = [new("a"), new("b") { IsNormalized = false }];

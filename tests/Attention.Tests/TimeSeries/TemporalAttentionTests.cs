@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using Microsoft.ML.Data;
 
 namespace Microsoft.ML.Attention.Tests.TimeSeries;
@@ -145,6 +147,82 @@ public class TemporalAttentionTests
         Assert.Equal([7, 9], Enumerable.Range(0, 40).Where(i => float.IsNaN(probabilities[i])));
         Assert.Equal(2, model.BadRowCount);
         Assert.Contains("47 values", model.Transform(data).GetColumn<string>("Error").ElementAt(9));
+    }
+
+    [Fact]
+    public void NothingIsLearntFromValidationOrTestSeries()
+    {
+        var (train, validation) = (Waves.Draw(40), Waves.Draw(20, seed: 2));
+        var others = Waves.Draw(20, seed: 2);
+        foreach (var wave in others)
+        {
+            for (var i = 0; i < wave.Series.Length; i++)
+                wave.Series[i] = (1000 * wave.Series[i]) + 5;
+        }
+        var options = Waves.Options("High");
+        options.EpochCount = 1;
+        var trainer = _ml.BinaryClassification.Trainers.TemporalAttention(options);
+        var model = trainer.Fit(_ml.Data.LoadFromEnumerable(train), _ml.Data.LoadFromEnumerable(validation));
+        var same = trainer.Fit(_ml.Data.LoadFromEnumerable(train), _ml.Data.LoadFromEnumerable(others));
+        Assert.Equal(model.Encoder.Means, same.Encoder.Means);
+        Assert.Equal(model.Encoder.Deviations, same.Encoder.Deviations);
+        Assert.Equal(model.Variables, same.Variables);
+        var values = train.SelectMany(wave => wave.Series.Where((value, i) => i % 3 == 0 && float.IsFinite(value))).ToArray();
+        Assert.Equal(values.Average(), model.Variables[0].NormalValue!.Value, 1e-5f);
+
+        // Nor by scoring.
+        var test = _ml.Data.LoadFromEnumerable(validation);
+        var before = model.Transform(test).GetColumn<float>("Score").ToArray();
+        model.Transform(_ml.Data.LoadFromEnumerable(others)).GetColumn<float>("Score").Count();
+        Assert.Equal(before, model.Transform(test).GetColumn<float>("Score"));
+    }
+
+    [Theory]
+    [InlineData(SeriesPadding.Impute)]
+    [InlineData(SeriesPadding.Masked)]
+    public void SeriesOfNoRowOneRowAndAVariableThatIsNeverMeasuredAreScored(SeriesPadding padding)
+    {
+        var waves = Waves.Draw(40);
+        foreach (var wave in waves)
+        {
+            for (var i = 2; i < wave.Series.Length; i += 3)
+                wave.Series[i] = float.NaN;
+        }
+        waves[1] = new() { Level = "" };
+        waves[2] = new() { Times = [3], Series = [1, 2, float.NaN], Level = "", High = true };
+        var options = Waves.Options("High");
+        options.Preprocessing = options.Preprocessing with { Padding = padding, History = SeriesHistory.Age | SeriesHistory.Range };
+        (options.EpochCount, options.VariableDropRate) = (2, 0.2f);
+        var model = _ml.BinaryClassification.Trainers.TemporalAttention(options).Fit(_ml.Data.LoadFromEnumerable(waves));
+        // What training never saw is seen now.
+        waves[3].Series[2] = 5;
+        Assert.All(model.Transform(_ml.Data.LoadFromEnumerable(waves)).GetColumn<float>("Probability"), p => Assert.InRange(p, 0, 1));
+        using var engine = _ml.Model.CreatePredictionEngine<Wave, Prediction>(model);
+        Assert.InRange(engine.Predict(waves[1]).Probability, 0, 1);
+        Assert.InRange(engine.Predict(waves[2]).Probability, 0, 1);
+    }
+
+    [Fact]
+    public void ANewProcessPredicts()
+    {
+        var options = Waves.Options("High");
+        options.EpochCount = 1;
+        var model = _ml.BinaryClassification.Trainers.TemporalAttention(options).Fit(Data(30));
+        using var file = new TemporaryFile(".zip");
+        _ml.Model.Save(model, Data(1).Schema, file.Path);
+        var wave = Waves.Draw(1)[0];
+        var start = new ProcessStartInfo(Path.Combine(AppContext.BaseDirectory, "SavedModelScorer"), [file.Path, Text(wave.Times), Text(wave.Series)])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        using var process = Process.Start(start)!;
+        var output = process.StandardOutput.ReadToEnd();
+        Assert.True(process.WaitForExit(60_000) && process.ExitCode == 0, process.StandardError.ReadToEnd());
+        using var engine = _ml.Model.CreatePredictionEngine<Wave, Prediction>(model);
+        Assert.Equal(engine.Predict(wave).Probability, float.Parse(output, CultureInfo.InvariantCulture), 1e-6f);
+
+        static string Text(float[] values) => string.Join(' ', values.Select(value => value.ToString(CultureInfo.InvariantCulture)));
     }
 
     [Fact]

@@ -150,7 +150,7 @@ public static class AutoencoderKl
     }
 
     private static Value Last(Value map, AutoencoderKlConfig config, Parameters parameters, int channels) =>
-        map.GroupNorm(parameters["conv_norm_out"], config.NormNumGroups, NormEpsilon).Silu()
+        map.GroupNorm(parameters["conv_norm_out"], config.NormNumGroups, NormEpsilon, silu: true)
             .Conv2d(parameters["conv_out"], channels, kernel: 3, padding: 1);
 
     // Padded on the right and at the bottom only.

@@ -13,27 +13,24 @@ internal static class DiffusionLayers
     /// <summary>x sigmoid(x).</summary>
     public static Value Silu(this Value value) => value * value.Apply("Sigmoid");
 
-    /// <summary>Group normalisation, each channel with a scale and a shift of its own.</summary>
-    public static Value GroupNorm(this Value map, Parameters parameters, int groups, float epsilon)
+    /// <summary>Group normalisation, each channel with a scale and a shift of its own; then SiLU on request.</summary>
+    public static Value GroupNorm(this Value map, Parameters parameters, int groups, float epsilon, bool silu = false)
     {
         using var scope = parameters.Scope();
-        var (builder, channels) = (map.Builder, map.Shape[1].Value);
-        var weight = parameters.Get("weight", Initialization.Ones, channels);
-        var bias = parameters.Get("bias", Initialization.Zeros, channels);
-        var ones = builder.Constant(Tensor.Create<float>([.. Enumerable.Repeat(1f, groups)], groups));
-        var zeros = builder.Constant(Tensor.Create<float>(new float[groups], groups));
-        var normalized = builder.Op("InstanceNormalization", [map.Reshape(0, groups, -1), ones, zeros], new() { ["epsilon"] = epsilon });
-        return (normalized.Reshape(map.ShapeOf()) * weight.Reshape(channels, 1, 1)) + bias.Reshape(channels, 1, 1);
+        var channels = map.Shape[1].Value;
+        return Ops.GroupNorm.Apply(
+            map, parameters.Get("weight", Initialization.Ones, channels), parameters.Get("bias", Initialization.Zeros, channels),
+            groups, epsilon, silu);
     }
 
     /// <summary>Two convolutions with a residual sum; <paramref name="time"/> [N or 1, width] is what the first one's result is shifted by.</summary>
     public static Value ResnetBlock(this Value map, Value? time, Parameters parameters, long channels, int groups, float epsilon)
     {
         using var scope = parameters.Scope();
-        var hidden = map.GroupNorm(parameters["norm1"], groups, epsilon).Silu().Conv2d(parameters["conv1"], channels, kernel: 3, padding: 1);
+        var hidden = map.GroupNorm(parameters["norm1"], groups, epsilon, silu: true).Conv2d(parameters["conv1"], channels, kernel: 3, padding: 1);
         if (time is not null)
             hidden += time.Dense(parameters["time_emb_proj"], channels).Unsqueeze(2, 3);
-        hidden = hidden.GroupNorm(parameters["norm2"], groups, epsilon).Silu().Conv2d(parameters["conv2"], channels, kernel: 3, padding: 1);
+        hidden = hidden.GroupNorm(parameters["norm2"], groups, epsilon, silu: true).Conv2d(parameters["conv2"], channels, kernel: 3, padding: 1);
         var residual = map.Shape[1].Value == channels ? map : map.Conv2d(parameters["conv_shortcut"], channels, kernel: 1);
         return residual + hidden;
     }

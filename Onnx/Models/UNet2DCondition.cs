@@ -25,7 +25,7 @@ public static class UNet2DCondition
     private const float TransformerNormEpsilon = 1e-6f;
     private const float LayerNormEpsilon = 1e-5f;
     private const int FeedForwardRatio = 4;
-    private const double LongestPeriod = 10000;
+    private const float LongestPeriod = 10000;
 
     /// <summary>
     /// The published models: <c>sd15</c> (Stable Diffusion 1.x) and <c>sdxl_base</c>; and <c>sd_nano</c>, a small one of ours that is
@@ -110,7 +110,7 @@ public static class UNet2DCondition
         map = Middle(map);
         for (var block = config.BlockCount - 1; block >= 0; block--)
             map = Up(map, block);
-        return map.GroupNorm(parameters["conv_norm_out"], config.NormNumGroups, config.NormEps).Silu()
+        return map.GroupNorm(parameters["conv_norm_out"], config.NormNumGroups, config.NormEps, silu: true)
             .Conv2d(parameters["conv_out"], config.OutChannels, kernel: 3, padding: 1);
 
         Value Down(Value map, int block)
@@ -165,7 +165,7 @@ public static class UNet2DCondition
         var (builder, half) = (numbers.Builder, width / 2);
         var frequencies = new float[half];
         for (var i = 0; i < half; i++)
-            frequencies[i] = (float)Math.Exp(-Math.Log(LongestPeriod) * i / (half - shift));
+            frequencies[i] = MathF.Exp(-MathF.Log(LongestPeriod) * i / (half - shift)); // rounded as PyTorch does, as sines of steps notice
         var angles = numbers.Unsqueeze(1) * builder.Constant(Tensor.Create<float>(frequencies, half));
         var (sines, cosines) = (angles.Apply("Sin"), angles.Apply("Cos"));
         var embedding = flipSinToCos ? builder.Concat(1, cosines, sines) : builder.Concat(1, sines, cosines);

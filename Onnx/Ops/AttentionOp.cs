@@ -79,6 +79,8 @@ public static class AttentionOps
         new GeluGrad(),
         new GlobalDynamicConvolution(),
         new GroupedConvWeightGrad(),
+        new GroupNorm(),
+        new GroupNormGrad(),
         new LayerNormalizationGrad(),
         new LinearAssignment(),
         new MultiHeadAttention(),

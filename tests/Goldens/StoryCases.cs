@@ -56,6 +56,7 @@ internal sealed class StoryCases : IGoldenModel
         "comic_layout" => new StoryPageCases(),
         "prompts" => new StoryPromptCases(),
         "schedulers" => new StorySchedulerCases(),
+        "timestep_embedding" => new StoryTimestepCases(),
         "tiny_unet_story" => new StoryPipelineCases(),
         var variant => throw new NotSupportedException($"variant '{variant}' of {Family} is not known"),
     };

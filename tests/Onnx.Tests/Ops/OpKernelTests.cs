@@ -80,6 +80,14 @@ public class OpKernelTests
             BatchNormalizationGrad.Apply(inputs.Next(37, 3), inputs.Next(37, 3), inputs.NextSingle(3), 1e-5f),
         ["BatchNormalizationGrad of planes of fours"] = inputs =>
             BatchNormalizationGrad.Apply(inputs.Next(5, 3, 6, 6), inputs.Next(5, 3, 6, 6), inputs.NextSingle(3), 1e-5f),
+        ["GroupNorm"] = inputs => [GroupNormalized(inputs, 2, 12, 7, 5, 3, silu: false)],
+        ["GroupNorm with SiLU"] = inputs => [GroupNormalized(inputs, 3, 8, 6, 6, 4, silu: true)],
+        ["GroupNorm of large maps"] = inputs => [GroupNormalized(inputs, 1, 4, 71, 130, 2, silu: true)],
+        ["GroupNorm of rows"] = inputs => [GroupNorm.Apply(inputs.Next(5, 6), inputs.NextSingle(6), inputs.NextSingle(6), 2, 1e-3f)],
+        ["GroupNormGrad"] = inputs => GroupNormGradient(inputs, 2, 12, 7, 5, 3, silu: false),
+        ["GroupNormGrad with SiLU"] = inputs => GroupNormGradient(inputs, 3, 8, 6, 6, 4, silu: true),
+        ["GroupNormGrad of large maps"] = inputs => GroupNormGradient(inputs, 1, 4, 71, 130, 2, silu: true),
+        ["GroupNormGrad of many examples"] = inputs => GroupNormGradient(inputs, 70, 64, 2, 2, 32, silu: true),
         ["GroupedConvWeightGrad 3x3 depthwise"] = inputs => [WeightGrad(inputs, 5, 6, 6, 9, 11, [3, 3], [1, 1], [1, 1], [1, 1, 1, 1], 6)],
         ["GroupedConvWeightGrad 5x5 depthwise of small maps"] = inputs =>
             [WeightGrad(inputs, 40, 3, 3, 4, 3, [5, 5], [1, 1], [1, 1], [2, 2, 2, 2], 3)],
@@ -511,6 +519,19 @@ public class OpKernelTests
             nameof(BatchNormalizationTraining),
             [inputs.Next(dims), .. Enumerable.Range(0, 4).Select(_ => inputs.NextSingle(dims[1]))],
             3, new() { ["epsilon"] = 1e-5f, ["momentum"] = 0.1f }, AttentionOp.Domain);
+
+    private static Value GroupNormalized(Inputs inputs, long batch, long channels, long height, long width, int groups, bool silu) =>
+        GroupNorm.Apply(
+            inputs.Next(batch, channels, height, width), inputs.NextSingle(channels), inputs.NextSingle(channels), groups, 1e-5f, silu);
+
+    private static Value[] GroupNormGradient(Inputs inputs, long batch, long channels, long height, long width, int groups, bool silu) =>
+        inputs.Builder.Ops(
+            nameof(GroupNormGrad),
+            [
+                inputs.Next(batch, channels, height, width), inputs.Next(batch, channels, height, width),
+                inputs.NextSingle(channels), inputs.NextSingle(channels),
+            ],
+            3, new() { ["num_groups"] = groups, ["epsilon"] = 1e-5f, ["silu"] = silu ? 1 : 0 }, AttentionOp.Domain);
 
     private static Value Dynamic(Inputs inputs, long batch, long channels, long height, long width, long tokens) =>
         GlobalDynamicConvolution.Apply(

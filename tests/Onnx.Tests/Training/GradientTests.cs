@@ -395,6 +395,12 @@ public class GradientTests
             new() { ["epsilon"] = 1e-3f, ["momentum"] = 0.1f }, AttentionOp.Domain)[0]],
         [Random(1, 3, 2, 4, 3), Random(2, 2), Random(3, 2)]);
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void GroupNorm(bool silu) => Verify(
+        x => [Ops.GroupNorm.Apply(x[0], x[1], x[2], 2, 1e-3f, silu)], [Random(1, 2, 6, 3, 2), Random(2, 6), Random(3, 6)]);
+
     [Fact]
     public void SmoothL1() => Verify(x => [Losses.SmoothL1(x[0], x[1])], [Uniform(1, -2, 2, 3, 4), Uniform(2, -2, 2, 3, 4)]);
 

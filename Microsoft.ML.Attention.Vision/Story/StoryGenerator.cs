@@ -66,17 +66,29 @@ public sealed class StoryGenerator : IDisposable
         ArgumentNullException.ThrowIfNull(characters);
         if (lines is not { Count: > 0 })
             throw new ArgumentException("A story has at least one line.", nameof(lines));
-        var script = new StoryScript(characters, lines, Options.IdentityCount, Options.Consistency != StoryConsistency.None);
-        var seed = Options.Seed >= 0 ? Options.Seed : System.Random.Shared.Next();
+        var (story, seed) = Draw(Script(characters, lines), progress, cancellation);
+        return new(
+            [.. story.Prompts.Select((prompt, i) => new StoryPicture(prompt, story.Captions[i], story.Pictures[i].ToImage()))],
+            [.. story.Pages.Select(page => page.ToImage())], seed);
+    }
+
+    /// <exception cref="InvalidDataException">What <see cref="Generate"/> says.</exception>
+    internal StoryScript Script(string characters, IReadOnlyList<string> lines) =>
+        new(characters, lines, Options.IdentityCount, Options.Consistency != StoryConsistency.None);
+
+    internal (DrawnStory Story, long Seed) Draw(
+        StoryScript script, IProgress<StoryProgress>? progress, CancellationToken cancellation)
+    {
+        var seed = Options.Seed >= 0 ? Options.Seed : Random.Shared.Next();
         using var channel = _host.Start("Story");
         var model = Model();
-        channel.Info($"Story of {lines.Count} pictures from seed {seed}.");
-        var drawing = new StoryDrawing(model, Options, Scoring.BatchSize, seed);
-        return drawing.Draw(script, step =>
+        channel.Info($"Story of {script.Frames.Count} pictures from seed {seed}.");
+        var story = new StoryDrawing(model, Options, Scoring.BatchSize, seed).Draw(script, step =>
         {
             channel.Trace($"Step {step + 1} of {Options.StepCount}.");
             progress?.Report(new(step + 1, Options.StepCount));
         }, cancellation);
+        return (story, seed);
     }
 
     /// <summary>Closes the model; a later use opens it again.</summary>
@@ -89,7 +101,7 @@ public sealed class StoryGenerator : IDisposable
         }
     }
 
-    internal DiffusionModel Model()
+    private DiffusionModel Model()
     {
         lock (_opening)
             return _model ??= DiffusionModel.Open(_host, ModelFolder, Options, Scoring.Session);

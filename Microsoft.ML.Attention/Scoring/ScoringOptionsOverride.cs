@@ -12,6 +12,7 @@ public static class ScoringOptionsOverride
     public static ITransformer WithScoringOptions(this ITransformer model, Func<ScoringOptions, ScoringOptions> change) => model switch
     {
         OnnxTransformerBase onnx => onnx.WithScoring(change(onnx.Scoring)),
+        IScoringTransformer other => other.WithScoring(change(other.Scoring)),
         ITransformerChainAccessor chain =>
             new TransformerChain<ITransformer>(chain.Transformers.Select(part => part.WithScoringOptions(change)), chain.Scopes),
         _ => model,

@@ -1,13 +1,19 @@
-using Microsoft.ML.Data;
-
 namespace Microsoft.ML.Attention.Vision;
+
+/// <summary>A story whose pictures belong to nobody else.</summary>
+/// <param name="Prompts">What each picture was made of.</param>
+/// <param name="Captions">What each picture's line says below it.</param>
+/// <param name="Pictures">The pictures.</param>
+/// <param name="Pages">The pages.</param>
+internal sealed record DrawnStory(
+    IReadOnlyList<string> Prompts, IReadOnlyList<string> Captions, IReadOnlyList<PagePicture> Pictures, IReadOnlyList<PagePicture> Pages);
 
 /// <summary>One story from its script to pictures and pages.</summary>
 internal sealed class StoryDrawing(DiffusionModel model, StoryOptions options, int picturesAtOnce, long seed)
 {
     private readonly Scheduler _scheduler = Scheduler.Create(options.Scheduler, model.Scheduler, options.StepCount);
 
-    public Story Draw(StoryScript script, Action<int>? stepDone, CancellationToken cancellation)
+    public DrawnStory Draw(StoryScript script, Action<int>? stepDone, CancellationToken cancellation)
     {
         var conditions = Conditions(cancellation);
         string[] prompts = [.. script.Frames.Select(frame => options.Style.Positive(frame.Prompt))];
@@ -28,9 +34,7 @@ internal sealed class StoryDrawing(DiffusionModel model, StoryOptions options, i
 
         PagePicture[] decoded = [.. pictures.Select(picture =>
             model.Decoder.Decode(picture.Latents, conditions.Height, conditions.Width, options.DecodeTileSize, cancellation))];
-        return new(
-            [.. script.Frames.Select((frame, i) => new StoryPicture(prompts[i], frame.Caption, decoded[i].ToImage()))],
-            [.. Pages(decoded, script, plan.Random).Select(page => page.ToImage())], seed);
+        return new(prompts, [.. script.Frames.Select(frame => frame.Caption)], decoded, Pages(decoded, script, plan.Random));
 
         StoryPass Pass(int[] frames)
         {
@@ -67,7 +71,7 @@ internal sealed class StoryDrawing(DiffusionModel model, StoryOptions options, i
     private IReadOnlyList<PagePicture> Pages(PagePicture[] pictures, StoryScript script, PythonRandom random)
     {
         Func<PagePicture, int, PagePicture>? caption = options.Captions
-            ? (picture, i) => Captions.Write(picture, script.Frames[i].Caption)
+            ? (picture, i) => Vision.Captions.Write(picture, script.Frames[i].Caption)
             : null;
         var filler = PagePicture.Blank(pictures[0].Width, pictures[0].Height, 255);
         return options.Layout switch

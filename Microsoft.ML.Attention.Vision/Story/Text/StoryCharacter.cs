@@ -6,11 +6,14 @@ namespace Microsoft.ML.Attention.Vision;
 internal sealed record StoryCharacter(string Tag, string Description)
 {
     /// <summary>
-    /// Reads either lines <c>[Name] description</c>, without what comes after the last '#', or the description of an only character.
+    /// Reads either lines <c>[Name] description</c>, without what comes after the last '#', or the description of an only character; none
+    /// of an empty text.
     /// </summary>
     /// <exception cref="InvalidDataException">A line has no name, or a name comes twice.</exception>
     public static IReadOnlyList<StoryCharacter> Parse(string text)
     {
+        if (string.IsNullOrWhiteSpace(text))
+            return [];
         if (!text.StartsWith('['))
             return [new("", text)];
         StoryCharacter[] characters = [.. text.ReplaceLineEndings("\n").Split('\n').Where(line => line.Trim().Length > 0).Select(ParseLine)];

@@ -1,5 +1,9 @@
-using System.CommandLine;
 using GenerateStory;
+using GenerateStory.Measuring;
+using GenerateStory.Stories;
 
-var command = new RootCommand("Makes picture stories whose characters stay the same.") { DrawCommand.Create(), TrainCommand.Create() };
+var command = StoryCommand.Create();
+command.Subcommands.Add(MeasureCommand.Create());
+command.Subcommands.Add(DrawCommand.Create());
+command.Subcommands.Add(TrainCommand.Create());
 return command.Parse(args).Invoke();

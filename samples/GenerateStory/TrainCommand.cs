@@ -12,7 +12,7 @@ internal static class TrainCommand
     private const string Autoencoder = "autoencoder", Unet = "unet", Reader = "reader";
 
     // Of the time.
-    private static readonly Dictionary<string, double> Shares = new() { [Autoencoder] = 3, [Unet] = 5, [Reader] = 1 };
+    private static readonly Dictionary<string, double> Shares = new() { [Autoencoder] = 3.5, [Unet] = 4.5, [Reader] = 1 };
 
     public static Command Create()
     {

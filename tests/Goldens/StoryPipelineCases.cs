@@ -61,7 +61,7 @@ internal sealed class StoryPipelineCases : IGoldenModel
         {
             foreach (var (name, pass) in new[] { ("write", write), ("read0", read) })
             {
-                long[] dims = [pass.Pictures.Count, StoryUnet.LatentChannels, conditions.Height, conditions.Width];
+                long[] dims = [pass.Pictures.Count, conditions.Channels, conditions.Height, conditions.Width];
                 outputs[$"{name}.latents.{step}"] = Tensor.Create<float>([.. pass.Pictures.SelectMany(picture => picture.Latents)], dims);
                 outputs[$"{name}.noise.{step}"] = Tensor.Create<float>([.. pass.Pictures.SelectMany(picture => picture.Prediction)], dims);
             }

@@ -18,6 +18,9 @@ internal sealed class LatentDecoder : IDisposable
     /// <summary>How many pixels of the picture a latent stands for, along each side.</summary>
     public int Reduction => _config.Reduction;
 
+    /// <summary>The number of channels of the latents.</summary>
+    public int LatentChannels => _config.LatentChannels;
+
     public static LatentDecoder Open(IHostEnvironment environment, DiffusionFolder folder, OnnxSessionOptions options) =>
         new(OnnxSession.Open(environment, ModelContent.FromFile(folder.VaeDecoder), options), folder.ReadVaeConfig());
 

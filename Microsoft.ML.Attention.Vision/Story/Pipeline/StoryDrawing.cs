@@ -63,7 +63,10 @@ internal sealed class StoryDrawing(DiffusionModel model, StoryOptions options, i
         var (height, width, reduction) = (options.Height ?? model.TrainedSize, options.Width ?? model.TrainedSize, model.Decoder.Reduction);
         var negative = options.Guidance > 1 ? Encode(options.Style.Negative(options.NegativePrompt), cancellation) : null;
         float[] timeIds = model.IsXl ? [height, width, 0, 0, height, width] : [];
-        return new(height / reduction, width / reduction, negative, options.Guidance, timeIds);
+        return new(height / reduction, width / reduction, negative, options.Guidance, timeIds)
+        {
+            Channels = model.Decoder.LatentChannels,
+        };
     }
 
     private PromptEmbedding Encode(string prompt, CancellationToken cancellation) => model.Encoder.Encode(prompt, cancellation);

@@ -10,8 +10,6 @@ namespace Microsoft.ML.Attention.Vision;
 /// <summary>A consistent UNet that is open. Any number of threads may use it at once.</summary>
 internal sealed class StoryUnet : IDisposable
 {
-    public const int LatentChannels = 4;
-
     private const string Sample = "sample", Timestep = "timestep", TextStates = "encoder_hidden_states", TextEmbeds = "text_embeds",
         TimeIds = "time_ids";
 
@@ -139,7 +137,7 @@ internal sealed class StoryUnet : IDisposable
         using var values = new OrtValues();
         LatentPicture[] pictures = [.. prompts.SelectMany(_ => batch.Pictures)];
         PromptEmbedding[] texts = [.. prompts.SelectMany(prompt => batch.Pictures.Select(picture => prompt ?? picture.Prompt))];
-        long[] latents = [pictures.Length, LatentChannels, conditions.Height, conditions.Width];
+        long[] latents = [pictures.Length, conditions.Channels, conditions.Height, conditions.Width];
         float[] sample = [.. pictures.SelectMany(picture => picture.Latents).Select(value => value * batch.InputScale)];
         values.Add(Sample, Value(Sample, sample, latents));
         float[] states = [.. texts.SelectMany(text => text.Tokens)];

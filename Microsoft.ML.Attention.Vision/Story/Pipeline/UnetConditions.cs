@@ -8,8 +8,11 @@ namespace Microsoft.ML.Attention.Vision;
 /// <param name="TimeIds">Six sizes that SDXL is told; empty for others.</param>
 internal sealed record UnetConditions(int Height, int Width, PromptEmbedding? Negative, float Guidance, float[] TimeIds)
 {
+    /// <summary>The number of channels of the latents: 4 in all of Stable Diffusion's models.</summary>
+    public int Channels { get; init; } = 4;
+
     /// <summary>The number of numbers in a picture's latents.</summary>
-    public int LatentCount => StoryUnet.LatentChannels * Height * Width;
+    public int LatentCount => Channels * Height * Width;
 }
 
 /// <summary>One batch of pictures in one step.</summary>

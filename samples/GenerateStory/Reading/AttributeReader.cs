@@ -1,4 +1,5 @@
 using Microsoft.ML.Attention.Onnx.Kernels;
+using Microsoft.ML.Attention.Vision;
 using Microsoft.ML.OnnxRuntime;
 
 namespace GenerateStory.Reading;
@@ -17,6 +18,9 @@ internal sealed class AttributeReader : IDisposable
         _session = new(model, options);
     }
 
+    /// <summary>Opens the reader that comes with the sample.</summary>
+    public static AttributeReader Open() => new(File.ReadAllBytes(Path.Combine(AppContext.BaseDirectory, "reader.onnx")));
+
     /// <summary>Reads pictures of 64 x 64 pixels, <see cref="ReaderInput"/>.</summary>
     /// <param name="pictures">[N, 3, 64, 64]</param>
     /// <returns>For each picture the index of the value of each of <see cref="PictureAttribute.All"/>.</returns>
@@ -32,6 +36,15 @@ internal sealed class AttributeReader : IDisposable
         for (var i = 0; i < count; i++)
             read[i] = Best(logits.Slice(i * width, width));
         return read;
+    }
+
+    /// <summary>Reads the pictures of a story.</summary>
+    public int[][] Read(Story story)
+    {
+        var pictures = new float[story.Pictures.Count * ReaderInput.Length];
+        foreach (var (i, picture) in story.Pictures.Index())
+            ReaderInput.Shrink(picture.Image.Pixels, picture.Image.Width, pictures.AsSpan(i * ReaderInput.Length, ReaderInput.Length));
+        return Read(pictures);
     }
 
     public void Dispose() => _session.Dispose();

@@ -36,7 +36,7 @@ internal sealed class ModelTraining(Recipe recipe, string output, ExecutionProvi
             Session = _session,
             Seed = 1,
             Progress = new StepLines("autoencoder", say),
-        }).Fit(Rows());
+        }).Fit(Rows(recipe.PictureCount / 2));
         trained.Save(Path.Combine(output, "autoencoder.safetensors"));
         LossCurve.Save(trained.Trace, Path.Combine(output, "autoencoder.png"));
         return trained;
@@ -59,7 +59,7 @@ internal sealed class ModelTraining(Recipe recipe, string output, ExecutionProvi
             Session = _session,
             Seed = 1,
             Progress = new StepLines("U-Net and text encoder", say),
-        }).Fit(Rows(), autoencoder);
+        }).Fit(Rows(recipe.PictureCount), autoencoder);
         trained.Save(Path.Combine(output, "model"));
         LossCurve.Save(trained.Trace, Path.Combine(output, "unet.png"));
     }
@@ -77,7 +77,7 @@ internal sealed class ModelTraining(Recipe recipe, string output, ExecutionProvi
             say($"reader: {attribute.Name} read right in {share:0.0%} of 1,000 drawings of held-back characters");
     }
 
-    private IDataView Rows() => DrawnRow.Load(_context, recipe.PictureCount, recipe.Side);
+    private IDataView Rows(int count) => DrawnRow.Load(_context, count, recipe.Side);
 
     /// <summary>Says a line every few seconds.</summary>
     private sealed class StepLines(string what, Action<string> say) : IProgress<GenerativeStep>

@@ -1,7 +1,6 @@
 using System.Collections.Frozen;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.OnnxRuntime.Tensors;
 
@@ -35,7 +34,7 @@ public sealed record ClipTextConfig
     public int MaxPositionEmbeddings { get; init; } = 77;
 
     /// <summary>The activation: <c>quick_gelu</c> or <c>gelu</c>.</summary>
-    public string HiddenAct { get; init; } = ClipTextEncoder.QuickGelu;
+    public string HiddenAct { get; init; } = ClipLayers.QuickGelu;
 
     /// <summary>What keeps layer normalisations from dividing by zero.</summary>
     public float LayerNormEps { get; init; } = 1e-5f;
@@ -67,8 +66,8 @@ public sealed record ClipTextConfig
 
     internal void Validate()
     {
-        Check(HiddenAct is ClipTextEncoder.QuickGelu or ClipTextEncoder.Gelu, nameof(HiddenAct),
-            $"is '{HiddenAct}'; known are '{ClipTextEncoder.QuickGelu}' and '{ClipTextEncoder.Gelu}'");
+        Check(HiddenAct is ClipLayers.QuickGelu or ClipLayers.Gelu, nameof(HiddenAct),
+            $"is '{HiddenAct}'; known are '{ClipLayers.QuickGelu}' and '{ClipLayers.Gelu}'");
         Check(HiddenSize > 0 && HiddenSize % NumAttentionHeads == 0, nameof(HiddenSize),
             $"is {HiddenSize}, which does not divide into {NumAttentionHeads} heads");
         foreach (var (name, number) in new[]
@@ -100,8 +99,6 @@ internal sealed record ClipTextStates(Value LastHiddenState, Value Pooled, IRead
 /// </summary>
 public static class ClipTextEncoder
 {
-    internal const string QuickGelu = "quick_gelu";
-    internal const string Gelu = "gelu";
     internal const string ProjectionArchitecture = "CLIPTextModelWithProjection";
 
     private const int UnknownEndToken = 2;
@@ -116,7 +113,7 @@ public static class ClipTextEncoder
         ["clip_l"] = new() { HiddenSize = 768, IntermediateSize = 3072, ProjectionDim = 768, NumAttentionHeads = 12 },
         ["open_clip_big_g"] = new()
         {
-            HiddenSize = 1280, IntermediateSize = 5120, ProjectionDim = 1280, NumHiddenLayers = 32, NumAttentionHeads = 20, HiddenAct = Gelu,
+            HiddenSize = 1280, IntermediateSize = 5120, ProjectionDim = 1280, NumHiddenLayers = 32, NumAttentionHeads = 20, HiddenAct = ClipLayers.Gelu,
             Architectures = [ProjectionArchitecture],
         },
         ["clip_nano"] = new()
@@ -159,8 +156,9 @@ public static class ClipTextEncoder
         var length = ids.Shape[1].Value;
         var mask = CausalMask(ids.Builder, (int)length);
         var states = new List<Value> { Embedding(ids, config, encoder["embeddings"]) };
+        var layers = new ClipLayers(config.NumAttentionHeads, config.IntermediateSize, config.HiddenAct, config.LayerNormEps);
         for (var layer = 0; layer < config.NumHiddenLayers; layer++)
-            states.Add(Layer(states[^1], mask, config, encoder[$"encoder.layers.{layer}"]));
+            states.Add(layers.Apply(states[^1], encoder[$"encoder.layers.{layer}"], mask));
         var last = states[^1].LayerNorm(encoder["final_layer_norm"], config.LayerNormEps);
         var pooled = StateAt(last, EndOf(ids, config));
         if (config.HasProjection)
@@ -176,32 +174,6 @@ public static class ClipTextEncoder
         var positions = parameters["position_embedding"].Get("weight", normal, config.MaxPositionEmbeddings, config.HiddenSize);
         var length = ids.Shape[1].Value;
         return tokens + (length == config.MaxPositionEmbeddings ? positions : positions.Slice(0, 0, length));
-    }
-
-    private static Value Layer(Value tokens, Value mask, ClipTextConfig config, Parameters parameters)
-    {
-        using var scope = parameters.Scope();
-        tokens += Attention(Norm("layer_norm1"), mask, config, parameters["self_attn"]);
-        return tokens + Mlp(Norm("layer_norm2"), config, parameters["mlp"]);
-
-        Value Norm(string name) => tokens.LayerNorm(parameters[name], config.LayerNormEps);
-    }
-
-    private static Value Attention(Value tokens, Value mask, ClipTextConfig config, Parameters parameters)
-    {
-        using var scope = parameters.Scope();
-        return MultiHeadAttention.Apply(Project("q_proj"), Project("k_proj"), Project("v_proj"), config.NumAttentionHeads, mask)
-            .Dense(parameters["out_proj"], config.HiddenSize);
-
-        Value Project(string name) => tokens.Dense(parameters[name], config.HiddenSize);
-    }
-
-    private static Value Mlp(Value tokens, ClipTextConfig config, Parameters parameters)
-    {
-        using var scope = parameters.Scope();
-        var hidden = tokens.Dense(parameters["fc1"], config.IntermediateSize);
-        hidden = config.HiddenAct == Gelu ? hidden.Gelu() : hidden * (hidden * 1.702).Apply("Sigmoid");
-        return hidden.Dense(parameters["fc2"], config.HiddenSize);
     }
 
     // The position of the first token that ends a text, int64 [N].

@@ -40,7 +40,7 @@ public sealed class DiffusionFolder
     /// <summary>The file of the autoencoder's encoder, or null.</summary>
     public string? VaeEncoder => IfThere("vae_encoder");
 
-    /// <summary>The file of the encoder of reference pictures, or null.</summary>
+    /// <summary>The file of the encoder of reference photos, or null: see <see cref="PhotoMaker"/>.</summary>
     public string? IdEncoder => IfThere("id_encoder");
 
     /// <summary>The folder of <c>scheduler_config.json</c>.</summary>
@@ -93,6 +93,8 @@ public sealed class DiffusionFolder
         WriteModel("vae_decoder", parts.VaeDecoder, parts.VaeConfig);
         if (parts.VaeEncoder is { } encoder)
             WriteModel("vae_encoder", encoder, parts.VaeConfig);
+        if (parts.IdEncoder is { } idEncoder)
+            SaveModel(idEncoder, Folder("id_encoder"));
         File.WriteAllText(Path.Combine(Folder("scheduler"), SchedulerFile), parts.SchedulerConfig);
         File.WriteAllText(Path.Combine(path, IndexFile), Index(parts).ToJsonString(new() { WriteIndented = true }));
 
@@ -101,9 +103,12 @@ public sealed class DiffusionFolder
         void WriteModel<TConfig>(string part, OnnxModel model, TConfig config)
         {
             var folder = Folder(part);
-            (halfStorage ? HalfStorage.Convert(model) : model).Save(Path.Combine(folder, ModelFile));
+            SaveModel(model, folder);
             ConfigFile.Write(Path.Combine(folder, ConfigName), config);
         }
+
+        void SaveModel(OnnxModel model, string folder) =>
+            (halfStorage ? HalfStorage.Convert(model) : model).Save(Path.Combine(folder, ModelFile));
     }
 
     /// <summary>Reads the hyper-parameters of the UNet.</summary>

@@ -26,6 +26,9 @@ public sealed record DiffusionParts
     /// <summary>The autoencoder's hyper-parameters.</summary>
     public required AutoencoderKlConfig VaeConfig { get; init; }
 
+    /// <summary>The encoder of reference photos, where there is one: see <see cref="PhotoMaker.Build"/>.</summary>
+    public OnnxModel? IdEncoder { get; init; }
+
     /// <summary>For each text encoder the files of its tokenizer by name: <c>vocab.json</c>, <c>merges.txt</c>, <c>tokenizer_config.json</c>.</summary>
     public required IReadOnlyList<IReadOnlyDictionary<string, byte[]>> Tokenizers { get; init; }
 

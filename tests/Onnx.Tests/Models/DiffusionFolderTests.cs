@@ -57,6 +57,8 @@ public sealed class DiffusionFolderTests : IDisposable
         Assert.Equal(Parts.SchedulerConfig, File.ReadAllText(Path.Combine(folder.Scheduler, "scheduler_config.json")));
         Assert.False(folder.ForceZerosForEmptyPrompt);
         Assert.Null(folder.IdEncoder);
+        DiffusionFolder.Write(_folder, Parts with { IdEncoder = Parts.VaeDecoder });
+        Assert.Equal(Path.Combine(_folder, "id_encoder", "model.onnx"), DiffusionFolder.Open(_folder).IdEncoder);
         AssertSame(Run(Parts.Unet), Run(OnnxModel.Load(folder.Unet)), 0);
         foreach (var file in (string[])[folder.VaeDecoder, folder.VaeEncoder!, .. folder.TextEncoders])
             new InferenceSession(file).Dispose();

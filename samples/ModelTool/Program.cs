@@ -21,6 +21,7 @@ internal static class Program
           modeltool describe biformer_small
           modeltool describe tnt_s.onnx --json
           modeltool check tnt_s.onnx --provider cuda
+          modeltool consistent unet/model.onnx -o unet/story.onnx
         """;
 
     public static int Main(string[] arguments)
@@ -28,6 +29,7 @@ internal static class Program
         var root = new RootCommand("Converts checkpoints to ONNX, describes models and checks them.")
         {
             ArchitecturesCommand.Create(), ConvertCommand.Create(), DescribeCommand.Create(), CheckCommand.Create(),
+            ConsistentCommand.Create(),
         };
         var help = root.Options.OfType<HelpOption>().Single();
         help.Action = new HelpWithExitCodes((HelpAction)help.Action!);

@@ -63,7 +63,8 @@ internal static class Source
         }
     }
 
-    private static T Read<T>(string path, Func<T> read)
+    /// <summary>Reads a file, or makes something of it; what is wrong with it is a problem of the input.</summary>
+    public static T Read<T>(string path, Func<T> read)
     {
         try
         {

@@ -38,8 +38,16 @@ internal sealed class AttentionFinder(GraphIndex index)
     // Softmax between two products.
     private SelfAttention? Decomposed(Node softmax)
     {
-        if (Context(softmax.Outputs[0]) is not { } context || Scores(softmax.Inputs[0]) is not { } scores)
-            return null;
+        if (Context(softmax.Outputs[0]) is not { } context)
+        {
+            return ModulePath.Of(softmax)?.IsSelf != true ? null
+                : throw new MismatchException("expected a product with the values after it, found none");
+        }
+        if (Scores(softmax.Inputs[0]) is not { } scores)
+        {
+            throw new MismatchException("expected the product of queries and keys before it, past known scales, found "
+                + (index.Producer(softmax.Inputs[0]) is { } node ? $"'{node.Name}' ({node.OpType})" : "an input of the graph"));
+        }
         var (query, key) = (ProjectionWalk.Of(index, scores.Product.Inputs[0]), ProjectionWalk.Of(index, scores.Product.Inputs[1]));
         var value = ProjectionWalk.Of(index, context.Inputs[1]);
         if (!AreOfOneSource(query, key, value))

@@ -10,6 +10,9 @@ internal sealed partial record ModulePath(string Block, int BlockIndex, string T
 {
     public bool IsUp => Block == "up_blocks";
 
+    /// <summary>Whether it is the attention of a transformer block to its own tokens.</summary>
+    public bool IsSelf => Text.EndsWith("attn1", StringComparison.Ordinal);
+
     /// <summary>Whether it is the attention of a transformer block to the text.</summary>
     public bool IsCross => Text.EndsWith("attn2", StringComparison.Ordinal);
 

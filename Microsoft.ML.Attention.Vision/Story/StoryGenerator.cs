@@ -11,6 +11,8 @@ namespace Microsoft.ML.Attention.Vision;
 /// </summary>
 public sealed class StoryGenerator : IDisposable
 {
+    private static readonly IReadOnlyDictionary<string, IReadOnlyList<MLImage>> NoPhotos = new Dictionary<string, IReadOnlyList<MLImage>>();
+
     private readonly IHost _host;
     private readonly Lock _opening = new();
     private DiffusionModel? _model;
@@ -61,12 +63,30 @@ public sealed class StoryGenerator : IDisposable
     /// Characters are described badly, or one is alone in fewer lines than <see cref="StoryOptions.IdentityCount"/>.
     /// </exception>
     public Story Generate(
-        string characters, IReadOnlyList<string> lines, IProgress<StoryProgress>? progress = null, CancellationToken cancellation = default)
+        string characters, IReadOnlyList<string> lines, IProgress<StoryProgress>? progress = null, CancellationToken cancellation = default) =>
+        GenerateFromPhotos(characters, lines, NoPhotos, progress, cancellation);
+
+    /// <summary>Makes a story of persons that there are photos of, with a model whose folder has PhotoMaker's encoder, <c>id_encoder</c>.</summary>
+    /// <param name="characters">
+    /// As without photos; the word <c>img</c> comes after the one that the photos belong to, as in <c>[Bob] a man img in a hat</c>.
+    /// </param>
+    /// <param name="lines">A line a picture.</param>
+    /// <param name="referencePhotos">Photos by the characters' tags, such as <c>[Bob]</c>; that of an only character is empty.</param>
+    /// <param name="progress">Is told each step.</param>
+    /// <param name="cancellation">Ends the work with an <see cref="OperationCanceledException"/>, even in the middle of a step.</param>
+    /// <exception cref="InvalidDataException">
+    /// Characters are described badly, one is alone in fewer lines than <see cref="StoryOptions.IdentityCount"/>, or photos belong to no
+    /// word, to no character, or to a model that cannot read them.
+    /// </exception>
+    public Story GenerateFromPhotos(
+        string characters, IReadOnlyList<string> lines, IReadOnlyDictionary<string, IReadOnlyList<MLImage>> referencePhotos,
+        IProgress<StoryProgress>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(characters);
+        ArgumentNullException.ThrowIfNull(referencePhotos);
         if (lines is not { Count: > 0 })
             throw new ArgumentException("A story has at least one line.", nameof(lines));
-        var (story, seed) = Draw(Script(characters, lines), progress, cancellation);
+        var (story, seed) = Draw(Script(characters, lines), referencePhotos, progress, cancellation);
         return new(
             [.. story.Prompts.Select((prompt, i) => new StoryPicture(prompt, story.Captions[i], story.Pictures[i].ToImage()))],
             [.. story.Pages.Select(page => page.ToImage())], seed);
@@ -77,13 +97,18 @@ public sealed class StoryGenerator : IDisposable
         new(characters, lines, Options.IdentityCount, Options.Consistency != StoryConsistency.None);
 
     internal (DrawnStory Story, long Seed) Draw(
-        StoryScript script, IProgress<StoryProgress>? progress, CancellationToken cancellation)
+        StoryScript script, IProgress<StoryProgress>? progress, CancellationToken cancellation) =>
+        Draw(script, NoPhotos, progress, cancellation);
+
+    private (DrawnStory Story, long Seed) Draw(
+        StoryScript script, IReadOnlyDictionary<string, IReadOnlyList<MLImage>> photos, IProgress<StoryProgress>? progress,
+        CancellationToken cancellation)
     {
         var seed = Options.Seed >= 0 ? Options.Seed : Random.Shared.Next();
         using var channel = _host.Start("Story");
         var model = Model();
         channel.Info($"Story of {script.Frames.Count} pictures from seed {seed}.");
-        var story = new StoryDrawing(model, Options, Scoring.BatchSize, seed).Draw(script, step =>
+        var story = new StoryDrawing(model, Options, Scoring.BatchSize, seed).Draw(script, photos, step =>
         {
             channel.Trace($"Step {step + 1} of {Options.StepCount}.");
             progress?.Report(new(step + 1, Options.StepCount));

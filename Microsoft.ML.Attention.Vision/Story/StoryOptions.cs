@@ -58,6 +58,12 @@ public sealed record StoryOptions
     /// <summary>Height and width in pixels of the tiles in which pictures are decoded, for little memory; null for whole pictures.</summary>
     public int? DecodeTileSize { get; init; }
 
+    /// <summary>
+    /// The share of the steps, 30 at most, in which pictures follow the text alone before reference photos take part: the more, the more
+    /// of the style and the less of the person. 0.2 in PhotoMaker.
+    /// </summary>
+    public float TextOnlyShare { get; init; } = 0.2f;
+
     /// <summary>How pictures come on pages.</summary>
     public StoryLayout Layout { get; init; } = StoryLayout.Classic;
 
@@ -78,10 +84,16 @@ public sealed record StoryOptions
         Check(TokenShares.Count > 0 && TokenShares.All(share => share is >= 0 and <= 1), nameof(TokenShares),
             $"is [{string.Join(", ", TokenShares)}]; it has one number or more, each from 0 to 1");
         Check(IdentityCount > 0, nameof(IdentityCount), $"is {IdentityCount}; it is at least 1");
+        Check(TextOnlyShare is >= 0 and <= 1, nameof(TextOnlyShare), $"is {TextOnlyShare}; it is from 0 to 1");
         Check(DecodeTileSize is null or >= SizeUnit, nameof(DecodeTileSize), $"is {DecodeTileSize}; it is at least {SizeUnit}");
     }
 
     internal const int SizeUnit = 32;
+
+    private const int MostTextOnlySteps = 30;
+
+    /// <summary>The first step in which reference photos take part.</summary>
+    internal int FirstStepOfPhotos => Math.Min(MostTextOnlySteps, (int)(TextOnlyShare * StepCount)) + 1;
 
     internal float TokenShare(int level) => TokenShares[Math.Min(level, TokenShares.Count - 1)];
 
@@ -109,6 +121,7 @@ public sealed record StoryOptions
         writer.Write(DecodeTileSize ?? 0);
         writer.Write((int)Layout);
         writer.Write(Captions);
+        writer.Write(TextOnlyShare);
     }
 
     internal static StoryOptions Load(ModelLoadContext context)
@@ -133,6 +146,7 @@ public sealed record StoryOptions
             DecodeTileSize = SizeOrNull(reader.ReadInt32()),
             Layout = (StoryLayout)reader.ReadInt32(),
             Captions = reader.ReadBoolean(),
+            TextOnlyShare = reader.ReadSingle(),
         };
     }
 

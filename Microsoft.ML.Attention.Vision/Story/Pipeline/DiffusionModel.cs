@@ -6,9 +6,10 @@ namespace Microsoft.ML.Attention.Vision;
 /// <summary>A text-to-image model that is open for stories. Any number of threads may use it at once.</summary>
 internal sealed class DiffusionModel : IDisposable
 {
-    private DiffusionModel(DiffusionFolder folder, PromptEncoder encoder, StoryUnet unet, LatentDecoder decoder)
+    private DiffusionModel(
+        DiffusionFolder folder, PromptEncoder encoder, StoryUnet unet, LatentDecoder decoder, IdentityEncoder? identityEncoder)
     {
-        (Encoder, Unet, Decoder) = (encoder, unet, decoder);
+        (Encoder, Unet, Decoder, IdentityEncoder) = (encoder, unet, decoder, identityEncoder);
         Scheduler = SchedulerConfig.Load(folder.Scheduler);
         TrainedSize = folder.ReadUnetConfig().SampleSize * decoder.Reduction;
         IsXl = folder.TextEncoders.Count > 1;
@@ -28,6 +29,9 @@ internal sealed class DiffusionModel : IDisposable
 
     public LatentDecoder Decoder { get; }
 
+    /// <summary>What reads reference photos, where the model has it.</summary>
+    public IdentityEncoder? IdentityEncoder { get; }
+
     /// <summary>Opens all parts of a folder.</summary>
     public static DiffusionModel Open(IHostEnvironment environment, string folder, StoryOptions options, OnnxSessionOptions session)
     {
@@ -40,7 +44,8 @@ internal sealed class DiffusionModel : IDisposable
                 files,
                 Opened(PromptEncoder.Open(environment, files, session)),
                 Opened(StoryUnet.Open(environment, files.Unet, groupCount, options.FreeU, session)),
-                Opened(LatentDecoder.Open(environment, files, session)));
+                Opened(LatentDecoder.Open(environment, files, session)),
+                files.IdEncoder is { } idEncoder ? Opened(IdentityEncoder.Open(environment, idEncoder, session)) : null);
         }
         catch
         {
@@ -59,6 +64,7 @@ internal sealed class DiffusionModel : IDisposable
 
     public void Dispose()
     {
+        IdentityEncoder?.Dispose();
         Decoder.Dispose();
         Unet.Dispose();
         Encoder.Dispose();

@@ -2,10 +2,14 @@ namespace Microsoft.ML.Attention.Vision;
 
 /// <summary>A picture on its way from noise, as latents [4, H / 8, W / 8].</summary>
 /// <param name="latents">The noise that it starts from.</param>
-/// <param name="prompt">What it shows.</param>
+/// <param name="prompt">What it shows at first.</param>
 internal sealed class LatentPicture(float[] latents, PromptEmbedding prompt)
 {
-    public PromptEmbedding Prompt => prompt;
+    /// <summary>What it shows in this step.</summary>
+    public PromptEmbedding Prompt { get; private set; } = prompt;
+
+    /// <summary>What it shows from a step on; null where that is the same in all.</summary>
+    public (PromptEmbedding Prompt, int Step)? Later { get; init; }
 
     public float[] Latents => latents;
 
@@ -14,6 +18,13 @@ internal sealed class LatentPicture(float[] latents, PromptEmbedding prompt)
 
     /// <summary>What the UNet predicts in this step, after guidance.</summary>
     public float[] Prediction { get; } = new float[latents.Length];
+
+    /// <summary>Begins a step.</summary>
+    public void Begin(int step)
+    {
+        if (Later is { } later && step >= later.Step)
+            Prompt = later.Prompt;
+    }
 }
 
 /// <summary>Pictures that are made in one batch and draw from one generator.</summary>

@@ -29,13 +29,19 @@ internal sealed class PromptEncoder : IDisposable
     }
 
     /// <summary>What the UNet is told of a prompt.</summary>
-    public PromptEmbedding Encode(string prompt, CancellationToken cancellation)
+    public PromptEmbedding Encode(string prompt, CancellationToken cancellation) =>
+        Encode(MarkedPrompt.Plain(prompt), cancellation).Embedding;
+
+    /// <summary>What the UNet is told of a prompt, and for each mark the place of its first token.</summary>
+    /// <exception cref="InvalidDataException">A mark has no word before it, or is beyond the model's last token.</exception>
+    public (PromptEmbedding Embedding, int[] Places) Encode(MarkedPrompt prompt, CancellationToken cancellation)
     {
+        var places = new int[prompt.PhotoCounts.Count];
         if (_encoders is [var only])
-            return only.Encode(prompt, penultimate: false, pooled: false, cancellation);
-        var first = _encoders[0].Encode(prompt, penultimate: true, pooled: false, cancellation);
-        var second = _encoders[1].Encode(prompt, penultimate: true, pooled: true, cancellation);
-        return new(Beside(first, second), first.TokenCount, second.Pooled);
+            return (only.Encode(prompt, places, penultimate: false, pooled: false, cancellation), places);
+        var first = _encoders[0].Encode(prompt, places, penultimate: true, pooled: false, cancellation);
+        var second = _encoders[1].Encode(prompt, places, penultimate: true, pooled: true, cancellation);
+        return (new(Beside(first, second), first.TokenCount, second.Pooled), places);
     }
 
     public void Dispose() => Array.ForEach(_encoders, encoder => encoder.Dispose());

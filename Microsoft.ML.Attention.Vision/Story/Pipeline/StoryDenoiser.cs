@@ -17,6 +17,8 @@ internal sealed class StoryDenoiser(StoryUnet unet, Scheduler scheduler, Consist
         var alike = reads.GroupBy(read => string.Join(' ', read.Characters)).ToArray();
         for (var step = 0; step < scheduler.Timesteps.Count; step++)
         {
+            foreach (var picture in writes.Concat(reads.Select(read => read.Pass)).SelectMany(pass => pass.Pictures))
+                picture.Begin(step);
             var consistency = plan.Step(step);
             var banks = new List<TokenBank>();
             try

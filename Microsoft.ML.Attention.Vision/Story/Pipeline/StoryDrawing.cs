@@ -1,3 +1,5 @@
+using Microsoft.ML.Data;
+
 namespace Microsoft.ML.Attention.Vision;
 
 /// <summary>A story whose pictures belong to nobody else.</summary>
@@ -13,8 +15,10 @@ internal sealed class StoryDrawing(DiffusionModel model, StoryOptions options, i
 {
     private readonly Scheduler _scheduler = Scheduler.Create(options.Scheduler, model.Scheduler, options.StepCount);
 
-    public DrawnStory Draw(StoryScript script, Action<int>? stepDone, CancellationToken cancellation)
+    public DrawnStory Draw(
+        StoryScript script, IReadOnlyDictionary<string, IReadOnlyList<MLImage>> photos, Action<int>? stepDone, CancellationToken cancellation)
     {
+        var photographed = new PhotographedCharacters(model, script.Characters, photos);
         var conditions = Conditions(cancellation);
         string[] prompts = [.. script.Frames.Select(frame => options.Style.Positive(frame.Prompt))];
         var pictures = new LatentPicture[prompts.Length];
@@ -45,13 +49,23 @@ internal sealed class StoryDrawing(DiffusionModel model, StoryOptions options, i
             foreach (var (i, frame) in frames.Index())
             {
                 var start = latents.AsSpan(i * conditions.LatentCount, conditions.LatentCount).ToArray();
-                pictures[frame] = new(Array.ConvertAll(start, value => value * _scheduler.InitialNoise), Encode(prompts[frame], cancellation));
+                pictures[frame] = Picture(Array.ConvertAll(start, value => value * _scheduler.InitialNoise), frame);
             }
             var noise = generator.Clone();
             // The pictures of the next pass begin where this one's steps have ended.
             for (var step = 0; step < options.StepCount && _scheduler.DrawsNoise; step++)
                 generator.SkipNormal(latents.Length);
             return new([.. frames.Select(frame => pictures[frame])], noise);
+        }
+
+        LatentPicture Picture(float[] latents, int frame)
+        {
+            var text = photographed.Mark(prompts[frame], script.Frames[frame]).WithoutPhotos();
+            var later = photographed.Encode(model.Encoder, prompts[frame], script.Frames[frame], cancellation);
+            return new(latents, model.Encoder.Encode(text, cancellation).Embedding)
+            {
+                Later = later is null ? null : (later, options.FirstStepOfPhotos),
+            };
         }
 
         int[] Places(StoryFrame frame) =>

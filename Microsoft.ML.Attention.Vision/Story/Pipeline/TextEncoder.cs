@@ -30,14 +30,25 @@ internal sealed class TextEncoder : IDisposable
     }
 
     /// <summary>The states of a text's tokens.</summary>
-    /// <param name="text">The text.</param>
+    /// <param name="prompt">The text.</param>
+    /// <param name="places">Receives for each mark the place of its first token.</param>
     /// <param name="penultimate">Whether those of the layer before the last are wanted, which are not normalised.</param>
     /// <param name="pooled">Whether the projected state of the text's end is wanted.</param>
     /// <param name="cancellation">Ends the run.</param>
-    public PromptEmbedding Encode(string text, bool penultimate, bool pooled, CancellationToken cancellation)
+    /// <exception cref="InvalidDataException">A mark has no word before it, or is beyond the model's last token.</exception>
+    public PromptEmbedding Encode(
+        MarkedPrompt prompt, Span<int> places, bool penultimate, bool pooled, CancellationToken cancellation)
     {
         var tokens = new int[_tokenCount];
-        _tokenizer.Encode(text, tokens);
+        _tokenizer.Encode(prompt.Tokenize(_tokenizer, places), tokens);
+        for (var i = 0; i < places.Length; i++)
+        {
+            if (places[i] + prompt.PhotoCounts[i] >= _tokenCount)
+            {
+                throw new InvalidDataException($"The words that reference photos belong to are tokens {places[i]} to "
+                    + $"{places[i] + prompt.PhotoCounts[i] - 1} of a prompt, but the model reads {_tokenCount - 1}: shorten '{prompt.Parts[0]}'.");
+            }
+        }
         float[] ids = [.. tokens];
         using var input = HostValue.Of(ids, _session.Inputs[Ids].ElementType, 1, ids.Length);
         var states = penultimate ? Penultimate() : LastHiddenState;

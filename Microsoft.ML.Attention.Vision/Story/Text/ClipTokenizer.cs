@@ -157,9 +157,12 @@ internal sealed class ClipTokenizer
     /// <summary>Start, the tokens of a text and end, cut or filled up to a length.</summary>
     /// <param name="text">The text.</param>
     /// <param name="destination">Receives the tokens; 77 for CLIP.</param>
-    public void Encode(string text, Span<int> destination)
+    public void Encode(string text, Span<int> destination) => Encode(Tokenize(text), destination);
+
+    /// <summary>Start, tokens and end, cut or filled up to a length.</summary>
+    public void Encode(List<int> body, Span<int> destination)
     {
-        var tokens = CollectionsMarshal.AsSpan(Tokenize(text));
+        var tokens = CollectionsMarshal.AsSpan(body);
         tokens = tokens[..Math.Min(tokens.Length, destination.Length - 2)];
         destination.Fill(Padding);
         destination[0] = Start;

@@ -9,7 +9,7 @@ public sealed class TinyDiffusionFolder : IDisposable
 {
     private const int TextWidth = 16, TextLength = 20;
 
-    public TinyDiffusionFolder(bool isXl = false)
+    public TinyDiffusionFolder(bool isXl = false, bool readsPhotos = false)
     {
         var tokenizer = ClipTokenizer.FromMerges([("t", "h"), ("th", "e</w>"), ("i", "n</w>")]);
         var text = new ClipTextConfig
@@ -40,6 +40,15 @@ public sealed class TinyDiffusionFolder : IDisposable
             TextConfigs = texts,
             VaeDecoder = AutoencoderKl.BuildDecoder(autoencoder, new RandomWeights(4)),
             VaeConfig = autoencoder,
+            IdEncoder = readsPhotos
+                ? PhotoMaker.Build(
+                    new()
+                    {
+                        ImageSize = 8, PatchSize = 4, HiddenSize = 16, IntermediateSize = 32, NumHiddenLayers = 1, NumAttentionHeads = 2,
+                        ProjectionDim = TextWidth, SecondProjectionDim = TextWidth,
+                    },
+                    new RandomWeights(5))
+                : null,
             Tokenizers = [.. texts.Select(_ => files)],
             SchedulerConfig = """
                 {"_class_name": "DDIMScheduler", "beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear",

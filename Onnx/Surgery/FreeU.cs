@@ -82,7 +82,7 @@ public static class FreeU
     /// map when all of its discrete Fourier transform but the frequencies -1 and 0 of both axes is set to zero, and the imaginary part
     /// is dropped.
     /// </summary>
-    /// <param name="map">[B, C, H, W]</param>
+    /// <param name="map">[B, C, H, W], at least 2 x 2.</param>
     /// <returns>[8, H * W], of the map's type.</returns>
     internal static Value Waves(Value map)
     {

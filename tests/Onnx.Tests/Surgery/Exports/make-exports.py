@@ -130,13 +130,18 @@ class Block(nn.Module):
             [ResnetBlock((inputs if i == 0 else channels) + skip, channels) for i, skip in enumerate(skips)])
         if attends:
             self.attentions = nn.ModuleList([Transformer(channels, style) for _ in skips])
-        self.attends, self.scale = attends, scale
+        self.attends, self.scale, self.freeu = attends, scale, None
         if scale != 1:
             self.sampler = nn.Conv2d(channels, channels, 3, stride=2 if scale < 1 else 1, padding=1)
 
     def forward(self, x, text, skips, is_up):
         for i, resnet in enumerate(self.resnets):
-            x = resnet(torch.cat([x, skips.pop()], dim=1) if is_up else x)
+            if is_up:
+                skip = skips.pop()
+                if self.freeu is not None:
+                    x, skip = free(x, skip, *self.freeu)
+                x = torch.cat([x, skip], dim=1)
+            x = resnet(x)
             if self.attends:
                 x = self.attentions[i](x, text)
             if not is_up:
@@ -148,6 +153,16 @@ class Block(nn.Module):
         if self.scale < 1:
             skips.append(x)
         return x
+
+
+def free(x, skip, s, b):
+    """FreeU by its definition: backbone channels times b, the four lowest frequencies of the skip connection times s."""
+    half = x.shape[1] // 2
+    x = torch.cat([x[:, :half] * b, x[:, half:]], dim=1)
+    spectrum = torch.fft.fftshift(torch.fft.fftn(skip, dim=(-2, -1)), dim=(-2, -1))
+    row, column = skip.shape[-2] // 2, skip.shape[-1] // 2
+    spectrum[..., row - 1:row + 1, column - 1:column + 1] *= s
+    return x, torch.fft.ifftn(torch.fft.ifftshift(spectrum, dim=(-2, -1)), dim=(-2, -1)).real
 
 
 class Unet(nn.Module):
@@ -285,6 +300,10 @@ def expected(shape):
             layer.story.mode, layer.story.bank = read_mode, layer.story.seen
             layer.story.mask = masks[level][IDS:]
         tensors[f"read_{name}"] = unet(*read)
+    for layer in layers:
+        layer.story = None
+    unet.up_blocks[0].freeu, unet.up_blocks[1].freeu = (0.6, 1.1), (0.4, 1.2)
+    tensors["write_freeu"] = unet(*write)
     return tensors
 
 

@@ -1,4 +1,5 @@
 using Google.Protobuf;
+using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.Attention.Onnx.Proto;
 
 namespace Microsoft.ML.Attention.Onnx;
@@ -97,6 +98,15 @@ public sealed class OnnxModel
         Opsets = new(Opsets),
         Metadata = new(Metadata),
     };
+
+    /// <summary>A copy in one graph: functions that are not this library's operators, such as an exporter's modules, are inlined.</summary>
+    internal OnnxModel CloneInlined()
+    {
+        var copy = Clone();
+        Inliner.Inline(copy.Graph, copy.Functions, call => call.Domain != AttentionOp.Domain);
+        copy.Functions.RemoveAll(function => function.Domain != AttentionOp.Domain);
+        return copy;
+    }
 
     private IEnumerable<ExternalData> Kept(string folder) =>
         Graph.Initializers.Values.Where(tensor => ProtoWriter.Stays(tensor, folder)).Select(tensor => tensor.External!);

@@ -79,11 +79,9 @@ public sealed class ConsistentUnet
     {
         ArgumentNullException.ThrowIfNull(unet);
         options ??= new();
-        var model = unet.Clone();
+        var model = unet.CloneInlined();
         model.IrVersion = Math.Max(model.IrVersion, OldestIrWithFunctions);
         RaiseOpset(model);
-        Inliner.Inline(model.Graph, model.Functions, call => call.Domain != AttentionOp.Domain);
-        model.Functions.RemoveAll(function => function.Domain != AttentionOp.Domain);
         var index = new GraphIndex(model);
         var attentions = UpBlockAttentions.Find(index, options.Config);
         new ConsistentRewrite(model.Graph, index, options.GroupCount).Apply(attentions);

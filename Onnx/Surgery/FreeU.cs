@@ -24,7 +24,7 @@ public static class FreeU
     public static OnnxModel Rewrite(OnnxModel unet, float s1 = 0.6f, float s2 = 0.4f, float b1 = 1.1f, float b2 = 1.2f)
     {
         ArgumentNullException.ThrowIfNull(unet);
-        var model = unet.Clone();
+        var model = unet.CloneInlined();
         var graph = model.Graph;
         if (graph.Nodes.Exists(node => node.Name.StartsWith(Scope, StringComparison.Ordinal)))
             throw new InvalidDataException($"Graph '{graph.Name}' has FreeU already.");

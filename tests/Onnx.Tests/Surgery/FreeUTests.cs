@@ -21,6 +21,7 @@ public class FreeUTests
     {
         const string Name = "xl-plain-14";
         var unet = ExportedGraph.OfPyTorch(Name);
+        AssertRight(FreeU.Rewrite(Restyle.Styles["functions"](unet)), Name, []);
         var first = ConsistentUnet.Rewrite(FreeU.Rewrite(unet));
         var last = FreeU.Rewrite(ConsistentUnet.Rewrite(unet).Model);
         Assert.Equal(first.Layers, new ConsistentUnet(last).Layers);

@@ -21,6 +21,7 @@ internal static class Restyle
         ["ai.onnx Attention by heads"] = model => AtOpset23(Replace(model, StandardByHeads)),
         ["flat"] = model => Replace(model, Flat),
         ["half"] = Half,
+        ["functions"] = model => AsFunction(AsFunction(model, "Block"), "Model"),
         ["names in metadata"] = model => StripNames(model, keepMetadata: true),
         ["no names"] = model => StripNames(model, keepMetadata: false),
     };
@@ -173,6 +174,24 @@ internal static class Restyle
 
         static Tensor Half(Tensor tensor) => tensor.Type != TensorElementType.Float ? tensor
             : Tensor.Create<System.Half>(Array.ConvertAll(tensor.AsSpan<float>().ToArray(), value => (System.Half)value), [.. tensor.Dims]);
+    }
+
+    // The graph as a function that it calls, as an early exporter of PyTorch 2 wrote modules.
+    private static OnnxModel AsFunction(OnnxModel model, string name)
+    {
+        const string Domain = "pkg.diffusers";
+        var copy = model.Clone();
+        copy.IrVersion = 8;
+        var graph = copy.Graph;
+        var body = new Graph { Name = name };
+        body.Inputs.AddRange(graph.Inputs.Concat(graph.Initializers.Keys));
+        body.Outputs.AddRange(graph.Outputs);
+        body.Nodes.AddRange(graph.Nodes);
+        copy.Functions.Add(new() { Domain = Domain, Name = name, Body = body, Opsets = new(copy.Opsets) });
+        copy.Opsets[Domain] = 1;
+        graph.Nodes.Clear();
+        graph.Nodes.Add(new() { OpType = name, Domain = Domain, Name = name, Inputs = [.. body.Inputs], Outputs = [.. body.Outputs] });
+        return copy;
     }
 
     // Names as PyTorch's newer exporter gives them, with or without its metadata.

@@ -1,6 +1,8 @@
+using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.Attention.Onnx.Surgery;
 using Microsoft.ML.Attention.Onnx.Tests.Models;
+using Microsoft.ML.OnnxRuntime;
 
 namespace Microsoft.ML.Attention.Onnx.Tests.Surgery;
 
@@ -92,17 +94,32 @@ public class ConsistentUnetTests
         var consistent = ConsistentUnet.Rewrite(Restyle.Styles[style](ExportedGraph.OfPyTorch(Name)));
         Assert.Equal([0, 0, 1, 1], consistent.Layers.Select(layer => layer.Level));
         if (style == "half")
-            AssertRight(consistent, Name, 1e-2, false); // the CPU has kernels of single precision only
+            AssertRight(consistent, Name, 1e-2, null); // the CPU has kernels of single precision only
         else
             AssertRight(consistent, Name, 2e-5);
     }
 
-    private static void AssertRight(ConsistentUnet consistent, string name, double tolerance, params bool[] withKernels)
+    [Theory]
+    [InlineData("MultiHeadAttention", 2e-4)]
+    [InlineData("MultiHeadAttention, all packed", 2e-4)]
+    [InlineData("half", 1e-2)]
+    public void Rewrite_ComputesTheSameOnCuda(string style, double tolerance)
     {
-        foreach (var kernels in withKernels is [] ? [false, true] : withKernels)
-        {
-            using var passes = new StoryPasses(consistent, ExportedGraph.Results(name), kernels);
-            Assert.All(passes.Errors(name.EndsWith("static", StringComparison.Ordinal)), pass => Assert.InRange(pass.Error, 0, tolerance));
-        }
+        CudaSession.SkipWithoutGpu();
+        const string Name = "xl-plain-14";
+        var consistent = ConsistentUnet.Rewrite(Restyle.Styles[style](ExportedGraph.OfPyTorch(Name)));
+        AssertRight(consistent, Name, tolerance, CudaSession.Register);
+    }
+
+    private static void AssertRight(ConsistentUnet consistent, string name, double tolerance)
+    {
+        AssertRight(consistent, name, tolerance, null);
+        AssertRight(consistent, name, tolerance, options => KernelLibrary.Register(options));
+    }
+
+    private static void AssertRight(ConsistentUnet consistent, string name, double tolerance, Action<SessionOptions>? configure)
+    {
+        using var passes = new StoryPasses(consistent, ExportedGraph.Results(name), configure);
+        Assert.All(passes.Errors(name.EndsWith("static", StringComparison.Ordinal)), pass => Assert.InRange(pass.Error, 0, tolerance));
     }
 }

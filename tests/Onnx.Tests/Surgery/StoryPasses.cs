@@ -1,4 +1,3 @@
-using Microsoft.ML.Attention.Onnx.Kernels;
 using Microsoft.ML.Attention.Onnx.Surgery;
 using Microsoft.ML.OnnxRuntime;
 using Microsoft.ML.OnnxRuntime.Tensors;
@@ -17,12 +16,11 @@ internal sealed class StoryPasses : IDisposable
     private readonly IReadOnlyDictionary<string, Tensor> _reference;
     private readonly InferenceSession _session;
 
-    public StoryPasses(ConsistentUnet unet, IReadOnlyDictionary<string, Tensor> reference, bool withKernels)
+    public StoryPasses(ConsistentUnet unet, IReadOnlyDictionary<string, Tensor> reference, Action<SessionOptions>? configure = null)
     {
         (_unet, _reference) = (unet, reference);
         using var options = new SessionOptions { IntraOpNumThreads = 2, LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
-        if (withKernels)
-            KernelLibrary.Register(options);
+        configure?.Invoke(options);
         _session = new(unet.Model.ToBytes(), options);
     }
 

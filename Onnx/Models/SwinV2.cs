@@ -144,45 +144,24 @@ internal static class SwinV2
     }
 
     // Cosine attention within each sequence of tokens [B, T, C], with a bias [heads, T, T]. Marks [windows, T, M] of the sequences of each
-    // image keep tokens apart: 100 is taken off the scores of pairs whose marks, in one-hot code, differ.
+    // image keep tokens apart.
     private static Value Attention(Value tokens, Value bias, Value? marks, int headCount, Parameters parameters)
     {
-        const double Apart = 100;
         var builder = tokens.Builder;
-        var (length, width) = (tokens.Shape[1], tokens.Shape[2].Value);
+        var width = tokens.Shape[2].Value;
         var projection = parameters["qkv"].Get("weight", Initialization.TruncatedNormal(), 3 * width, width);
         var projectionBias = builder.Concat(
             0,
             parameters.Get("q_bias", Initialization.Zeros, width),
             builder.Constant(Tensor.Create<float>(new float[width], width)),
             parameters.Get("v_bias", Initialization.Zeros, width));
-        var parts = (tokens.MatMul(projection.Transpose(1, 0)) + projectionBias).Split(2, width, width, width);
-
+        var packed = tokens.MatMul(projection.Transpose(1, 0)) + projectionBias;
         var logScale = parameters.Get("logit_scale", Initialization.Constant(MathF.Log(10)), headCount, 1, 1);
-        var scale = builder.Op("Min", [logScale, builder.Scalar(Math.Log(100), logScale)]).Apply("Exp").Reshape(headCount, 1);
-        // A query's marks times a key's are 0 where they are the same.
-        var query = Marked(Normalize(parts[0]) * scale, marks is null ? null : (marks - 1) * Apart);
-        var key = Marked(Normalize(parts[1]), marks);
-        return MultiHeadAttention.Apply(query, key, parts[2], headCount, bias, scale: 1).Linear(parameters["proj"], width);
-
-        // [B, T, heads, width of one head]; the published code adds the epsilon to the norm.
-        Value Normalize(Value part)
-        {
-            var vectors = part.Reshape(0, 0, headCount, width / headCount);
-            return vectors / (vectors.Reduce("ReduceL2", [3], keepDims: true) + 5e-5);
-        }
-
-        // [B, T, channels]
-        Value Marked(Value heads, Value? channels)
-        {
-            if (channels is null)
-                return heads.Reshape(0, 0, width);
-            var windows = builder.Concat(0, builder.Int64(-1), channels.ShapeOf(0, 1), heads.ShapeOf(1));
-            var grouped = heads.Reshape(windows);
-            var places = builder.Concat(0, grouped.ShapeOf(0, 4), channels.ShapeOf(2, 3));
-            var together = builder.Concat(4, grouped, channels.Unsqueeze(0, 3).Expand(places));
-            return together.Reshape(-1, length.Value, width + (headCount * channels.Shape[2].Value));
-        }
+        var scale = builder.Op("Min", [logScale, builder.Scalar(Math.Log(100), logScale)]).Apply("Exp").Reshape(headCount);
+        var attended = marks is null
+            ? CosineSelfAttention.Apply(packed, scale, bias, headCount)
+            : CosineWindowAttention.Apply(packed, scale, bias, marks, headCount);
+        return attended.Linear(parameters["proj"], width);
     }
 
     /// <summary>The bias of all pairs of positions of a map of the given height and width: [heads, H W, H W].</summary>

@@ -72,6 +72,8 @@ public static class AttentionOps
         new ChannelsLastConv(),
         new ChannelsLastDepthwiseConv(),
         new ChannelsLastMaxPool(),
+        new CosineSelfAttention(),
+        new CosineWindowAttention(),
         new DepthwiseConv(),
         new DropPath(),
         new EfficientLocalAttention(),

@@ -123,6 +123,12 @@ public class OpKernelTests
             [ChannelsLastDepthwise(inputs, 2, 11, 17, 6, [5, 5], [5, 5], [0, 0, 0, 0])],
         ["ChannelsLastMaxPool"] = inputs => [ChannelsLastPool(inputs, 2, 8, 10, 12, [2, 2], [2, 2], [0, 0, 0, 0])],
         ["ChannelsLastMaxPool of windows that overlap"] = inputs => [ChannelsLastPool(inputs, 1, 9, 7, 4, [3, 3], [2, 2], [1, 1, 1, 1])],
+        ["CosineSelfAttention"] = inputs => [Cosine(inputs, 2, 70, 3, 32)],
+        ["CosineSelfAttention of a width that tensor cores do not take"] = inputs => [Cosine(inputs, 2, 11, 2, 20)],
+        ["CosineSelfAttention of many windows"] = inputs => [Cosine(inputs, 150, 64, 1, 16)],
+        ["CosineWindowAttention"] = inputs => [CosineWindow(inputs, 6, 36, 2, 16, 3)],
+        ["CosineWindowAttention of odd sizes"] = inputs => [CosineWindow(inputs, 2, 25, 3, 6, 1)],
+        ["CosineWindowAttention of many windows"] = inputs => [CosineWindow(inputs, 140, 144, 1, 32, 4)],
         ["AffineSum"] = inputs =>
             [AffineSum.Apply(inputs.Next(3, 5, 12), inputs.Next(12), inputs.Next(3, 5, 12), inputs.Next(12), isRectified: false)],
         ["AffineSum with ReLU"] = inputs =>
@@ -546,6 +552,20 @@ public class OpKernelTests
             inputs.Next(channels, 1, kernel[0], kernel[1]),
             bias ? inputs.Next(channels) : null,
             new() { ["kernel_shape"] = kernel, ["strides"] = strides, ["dilations"] = dilations, ["pads"] = pads, ["group"] = channels });
+
+    private static Value Cosine(Inputs inputs, long batch, long length, int heads, long width) => CosineSelfAttention.Apply(
+        inputs.Next(batch, length, 3 * heads * width), inputs.NextSingle(heads), inputs.Next(heads, length, length), heads);
+
+    // The first third of a window's positions belongs together, and the rest, in every second window only.
+    private static Value CosineWindow(Inputs inputs, long batch, long length, int heads, long width, long windows)
+    {
+        var packed = inputs.Next(batch, length, 3 * heads * width);
+        var marks = Enumerable.Range(0, (int)(windows * length * 2))
+            .Select(i => i % 2 == (i / 2 / length % 2 == 0 && i / 2 % length >= length / 3 ? 1 : 0) ? 1f : 0f).ToArray();
+        return CosineWindowAttention.Apply(
+            packed, inputs.NextSingle(heads), inputs.Next(heads, length, length),
+            inputs.Builder.Op("CastLike", [inputs.Builder.Constant(Tensor.Create<float>(marks, windows, length, 2)), packed]), heads);
+    }
 
     private static Value ChannelsLast(
         Inputs inputs, long batch, long height, long width, long channels, long outputs, long[] kernel, long[] strides, long[] dilations,

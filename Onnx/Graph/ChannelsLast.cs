@@ -80,6 +80,7 @@ internal sealed class ChannelsLast
             "ConvTranspose" => ConvertConvTranspose(node),
             "MaxPool" => ConvertMaxPool(node),
             "Concat" => ConvertConcat(node),
+            "Pad" => ConvertPad(node),
             "Transpose" => ConvertTranspose(node),
             "ReduceMean" => ConvertMean(node),
             _ when Unary.Contains(node.OpType) => ConvertUnary(node),
@@ -155,6 +156,25 @@ internal sealed class ChannelsLast
         if (node.Attributes.Int("axis") is not (1 or -3) || !node.Inputs.TrueForAll(IsMap) || !node.Inputs.Exists(HasTwin))
             return false;
         Define(node.Outputs[0], node.Inputs[0], _builder.Concat(3, [.. node.Inputs.Select(Twin)]));
+        return true;
+    }
+
+    // Also of maps whose channels are the last axis in the model.
+    private bool ConvertPad(Node node)
+    {
+        if (node.Attributes.String("mode", "constant") != "constant" || node.Inputs.Skip(2).Any(name => name.Length > 0) || !IsMap(node.Inputs[0])
+            || !_graph.Initializers.TryGetValue(node.Inputs[1], out var counts) || counts.ToInt64() is not { Length: 8 } pads
+            || pads.Min() < 0 || (pads[0] | pads[4]) != 0)
+            return false;
+        if ((pads[1] | pads[5]) == 0 && HasTwin(node.Inputs[0]) && Channels(node.Inputs[0]) % 4 == 0)
+        {
+            Define(node.Outputs[0], node.Inputs[0], ZeroPad.Apply(Twin(node.Inputs[0]), [pads[2], pads[3], pads[6], pads[7]]));
+            return true;
+        }
+        if ((pads[3] | pads[7]) != 0 || _graph.Info(node.Inputs[0]).Shape![3] is not { IsKnown: true } channels || channels.Value % 4 != 0)
+            return false;
+        Provide(node.Inputs[0]);
+        Rename(ZeroPad.Apply(_builder[node.Inputs[0]], [pads[1], pads[2], pads[5], pads[6]]), node.Outputs[0]);
         return true;
     }
 

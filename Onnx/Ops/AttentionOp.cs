@@ -101,6 +101,7 @@ public static class AttentionOps
         new StopGradient(),
         new WindowMerge(),
         new WindowPartition(),
+        new ZeroPad(),
     ];
 
     /// <summary>The operator that a node calls, or null if it is of another domain or unknown.</summary>

@@ -29,6 +29,17 @@ internal static class DetectionBenchmark
         var detector = PlainDetr.Build(config, new RandomWeights(1), height: height, width: width, batchSize: 1);
         var model = (precision == "fp16" ? HalfPrecision.Convert(detector) : detector).ToBytes();
         var kernels = Measure("kernels", model, height, width, steps, cuda, precision, hasKernels: true, args.Contains("--profile"));
+        if (cuda)
+        {
+            try
+            {
+                Measure("kernels, captured", model, height, width, steps, cuda, precision, hasKernels: true, profile: false, capture: true);
+            }
+            catch (OnnxRuntimeException e)
+            {
+                Console.WriteLine($"ours, captured: {e.Message}");
+            }
+        }
         var bodies = Measure("definitions", model, height, width, steps, cuda, precision, hasKernels: false, profile: false);
         Console.WriteLine($"kernels / definitions: {kernels / bodies:F2}");
         if (Option(args, "--python", "") is { Length: > 0 } python
@@ -40,7 +51,8 @@ internal static class DetectionBenchmark
     }
 
     private static double Measure(
-        string what, byte[] model, int height, int width, int steps, bool cuda, string precision, bool hasKernels, bool profile)
+        string what, byte[] model, int height, int width, int steps, bool cuda, string precision, bool hasKernels, bool profile,
+        bool capture = false)
     {
         using var options = new SessionOptions
         {
@@ -49,7 +61,10 @@ internal static class DetectionBenchmark
         if (cuda)
         {
             using var provider = new OrtCUDAProviderOptions();
-            provider.UpdateOptions(new() { ["device_id"] = "0", ["use_tf32"] = precision == "fp32" ? "0" : "1" });
+            provider.UpdateOptions(new()
+            {
+                ["device_id"] = "0", ["use_tf32"] = precision == "fp32" ? "0" : "1", ["enable_cuda_graph"] = capture ? "1" : "0",
+            });
             options.AppendExecutionProvider_CUDA(provider);
         }
         if (hasKernels)
@@ -61,22 +76,23 @@ internal static class DetectionBenchmark
         }
         using var session = new InferenceSession(model, options);
         using var runOptions = new RunOptions();
-        var random = new Random(1);
-        var pixels = new float[3 * height * width];
-        foreach (ref var pixel in pixels.AsSpan())
-            pixel = (random.NextSingle() * 4) - 2;
-        using var image = OrtValue.CreateTensorValueFromMemory(pixels, [1, 3, height, width]);
-        using var size = OrtValue.CreateTensorValueFromMemory<long>([height, width], [1, 2]);
-        string[] inputs = ["image", "size", "original_size"];
+        using var image = OpBenchmark.RandomOnDevice([("image", [1, 3, height, width])], cuda);
+        using var size = Sizes(height, width, cuda);
+        using var memory = OpBenchmark.Memory(cuda);
+        using var binding = session.CreateIoBinding();
+        binding.BindInput("image", image[0]);
+        binding.BindInput("size", size[0]);
+        binding.BindInput("original_size", size[0]);
+        foreach (var name in session.OutputNames)
+            binding.BindOutputToDevice(name, memory);
         var times = new List<double>();
         for (var step = 0; step < steps + 3; step++)
         {
             var watch = Stopwatch.StartNew();
-            using (session.Run(runOptions, inputs, [image, size, size], session.OutputNames))
-            {
-                if (step >= 3 || (!cuda && step > 0))
-                    times.Add(watch.Elapsed.TotalMilliseconds);
-            }
+            session.RunWithBinding(runOptions, binding);
+            binding.SynchronizeBoundOutputs();
+            if (step >= 3 || (!cuda && step > 0))
+                times.Add(watch.Elapsed.TotalMilliseconds);
         }
         if (profile)
             Console.WriteLine($"profile: {session.EndProfiling()}");
@@ -85,6 +101,13 @@ internal static class DetectionBenchmark
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
             $"ours, {what}: {height}x{width} {precision}: median {median:F2} ms, least {times[0]:F2} ms, {1000 / median:F1} pictures a second"));
         return median;
+    }
+
+    private static IDisposableReadOnlyCollection<OrtValue> Sizes(int height, int width, bool cuda)
+    {
+        var builder = new GraphBuilder();
+        builder.Output("size", builder.Int64(height, width).Reshape(1, 2));
+        return OpBenchmark.OnDevice(builder.ToModel(), cuda);
     }
 
     private static string Option(string[] args, string name, string value) => Array.IndexOf(args, name) is var at and >= 0 ? args[at + 1] : value;

@@ -123,6 +123,7 @@ public class OpKernelTests
             [ChannelsLastDepthwise(inputs, 2, 11, 17, 6, [5, 5], [5, 5], [0, 0, 0, 0])],
         ["ChannelsLastMaxPool"] = inputs => [ChannelsLastPool(inputs, 2, 8, 10, 12, [2, 2], [2, 2], [0, 0, 0, 0])],
         ["ChannelsLastMaxPool of windows that overlap"] = inputs => [ChannelsLastPool(inputs, 1, 9, 7, 4, [3, 3], [2, 2], [1, 1, 1, 1])],
+        ["ZeroPad"] = inputs => [ZeroPad.Apply(inputs.Next(2, 3, 5, 12), [1, 2, 0, 4])],
         ["CosineSelfAttention"] = inputs => [Cosine(inputs, 2, 70, 3, 32)],
         ["CosineSelfAttention of a width that tensor cores do not take"] = inputs => [Cosine(inputs, 2, 11, 2, 20)],
         ["CosineSelfAttention of many windows"] = inputs => [Cosine(inputs, 150, 64, 1, 16)],

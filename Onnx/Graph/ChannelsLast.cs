@@ -309,13 +309,18 @@ internal sealed class ChannelsLast
     {
         var attributes = convolution.Window.Clone();
         attributes["is_rectified"] = isRectified ? 1 : 0;
-        return _builder.Op(
+        var (weight, bias, outputs) = (convolution.Weight, convolution.Bias, convolution.Bias.ElementCount);
+        var missing = convolution.Residual is null ? Missing(outputs) : 0;
+        if (missing > 0)
+            (weight, bias) = (Lengthened(weight, missing), Lengthened(bias, missing));
+        var result = _builder.Op(
             nameof(ChannelsLastConv),
             [
-                convolution.X, _builder.Constant(convolution.Weight), _builder.Constant(convolution.Bias),
+                convolution.X, _builder.Constant(weight), _builder.Constant(bias),
                 convolution.Residual ?? _builder.Scalar(0, convolution.X),
             ],
             attributes, AttentionOp.Domain);
+        return missing == 0 ? result : result.Slice(3, 0, outputs);
     }
 
     private void Define(string output, string input, Value twin) => (_twins[output], _batches[output]) = (twin, Batch(input));
@@ -375,6 +380,16 @@ internal sealed class ChannelsLast
         for (var row = 0; row < rows; row++)
             source.Slice((int)(row * channels), (int)channels).CopyTo(target.AsSpan((int)(row * (channels + missing))));
         return Tensor.Create<float>(target, weight.Dims[0], weight.Dims[1], weight.Dims[2], channels + missing);
+    }
+
+    // With so many more entries of zero along the first axis.
+    private static Tensor Lengthened(Tensor tensor, long count)
+    {
+        var dims = tensor.Dims.ToArray();
+        dims[0] += count;
+        var values = new float[tensor.ElementCount / tensor.Dims[0] * dims[0]];
+        tensor.AsSpan<float>().CopyTo(values);
+        return Tensor.Create<float>(values, dims);
     }
 
     private static long Missing(long channels) => (Alignment - (channels % Alignment)) % Alignment;

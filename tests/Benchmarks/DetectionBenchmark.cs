@@ -91,6 +91,8 @@ internal static class DetectionBenchmark
             var watch = Stopwatch.StartNew();
             session.RunWithBinding(runOptions, binding);
             binding.SynchronizeBoundOutputs();
+            if (step == 0)
+                Console.WriteLine($"first run: {watch.Elapsed.TotalSeconds:F2} s");
             if (step >= 3 || (!cuda && step > 0))
                 times.Add(watch.Elapsed.TotalMilliseconds);
         }

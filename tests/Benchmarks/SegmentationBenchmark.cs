@@ -75,6 +75,8 @@ internal static class SegmentationBenchmark
             var watch = Stopwatch.StartNew();
             session.RunWithBinding(runOptions, binding);
             binding.SynchronizeBoundOutputs();
+            if (run == 0)
+                Console.WriteLine($"first run: {watch.Elapsed.TotalSeconds:F2} s");
             if (run >= warmUps)
                 times.Add(watch.Elapsed.TotalMilliseconds);
         }

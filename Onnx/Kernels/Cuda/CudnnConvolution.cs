@@ -35,7 +35,7 @@ internal unsafe struct ConvolutionMemory
 internal sealed unsafe class CudnnConvolution
 {
     private const long LargestWorkspace = 256L << 20;
-    private const int MostCandidates = 12;
+    private const int MostCandidates = 6;
     private const int MeasuredRuns = 3;
 
     private const int Half = 2, Single = 0;

@@ -5,7 +5,11 @@ namespace Microsoft.ML.Attention.Vision;
 /// <summary>What happened while a detector was trained.</summary>
 /// <param name="StepLosses">The loss of each optimiser step.</param>
 /// <param name="Epochs">A summary of each epoch.</param>
-public sealed record DetectionTrace(IReadOnlyList<float> StepLosses, IReadOnlyList<DetectionEpoch> Epochs);
+public sealed record DetectionTrace(IReadOnlyList<float> StepLosses, IReadOnlyList<DetectionEpoch> Epochs)
+{
+    /// <summary>The epoch whose model was kept, where that is the best one on the validation pictures.</summary>
+    public int? BestEpoch { get; init; }
+}
 
 /// <summary>What an epoch of a detector's training came to.</summary>
 /// <param name="Epoch">Its number, from 1.</param>
@@ -16,7 +20,11 @@ public sealed record DetectionTrace(IReadOnlyList<float> StepLosses, IReadOnlyLi
 /// <param name="Elapsed">Time since the beginning of the training.</param>
 public sealed record DetectionEpoch(int Epoch, int Steps, float Loss, float ClassLoss, float OverlapLoss, TimeSpan Elapsed)
 {
+    /// <summary>How well the detector does on the validation pictures then; null where it was not measured.</summary>
+    public DetectionMetrics? Validation { get; init; }
+
     /// <summary>The summary as a line for people.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"epoch {Epoch}: loss {Loss:0.000}, class loss {ClassLoss:0.000}, overlap loss {OverlapLoss:0.000}, {Elapsed.TotalSeconds:0.0} s");
+        $"epoch {Epoch}: loss {Loss:0.000}, class loss {ClassLoss:0.000}, overlap loss {OverlapLoss:0.000}, {Elapsed.TotalSeconds:0.0} s")
+        + (Validation is { } metrics ? $", validation {metrics}" : "");
 }

@@ -1,4 +1,5 @@
 using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Training;
 
 namespace Microsoft.ML.Attention.Vision;
 
@@ -84,6 +85,22 @@ public sealed partial class ObjectDetectionAttentionTrainer
         /// </summary>
         public float? WeightAveraging { get; set; }
 
+        /// <summary>What the model is computed in while it is trained; <see cref="TrainingPrecision.Mixed"/> is for CUDA.</summary>
+        public TrainingPrecision Precision { get; set; }
+
+        /// <summary>
+        /// Pictures with boxes, in the columns of the training data, to measure the detector on after each epoch; null for none.
+        /// </summary>
+        public IDataView? ValidationData { get; set; }
+
+        /// <summary>Epochs from one measurement on <see cref="ValidationData"/> to the next; the last epoch is measured in any case.</summary>
+        public int ValidationEpochs { get; set; } = 1;
+
+        /// <summary>
+        /// Whether the model is that of the epoch with the highest average precision on <see cref="ValidationData"/> rather than of the last.
+        /// </summary>
+        public bool KeepBest { get; set; }
+
         /// <summary>How many auxiliary queries each object is matched to.</summary>
         public int CopyCount { get; set; } = 6;
 
@@ -133,6 +150,8 @@ public sealed partial class ObjectDetectionAttentionTrainer
             Check(WeightDecay >= 0, nameof(WeightDecay), WeightDecay, "0 or more");
             Check(MaxGradientNorm is null or > 0, nameof(MaxGradientNorm), MaxGradientNorm, "positive, or null");
             Check(WeightAveraging is null or (> 0 and < 1), nameof(WeightAveraging), WeightAveraging, "between 0 and 1, or null");
+            Check(ValidationEpochs > 0, nameof(ValidationEpochs), ValidationEpochs, "1 or more");
+            Check(!KeepBest || ValidationData is not null, nameof(KeepBest), KeepBest, $"false without {nameof(ValidationData)}");
             Check(CopyCount > 0, nameof(CopyCount), CopyCount, "1 or more");
             Check(LargestObjectCount is null || (LargestObjectCount > 0 && LargestObjectCount <= Architecture.QueryCount),
                 nameof(LargestObjectCount), LargestObjectCount, $"1 to {Architecture.QueryCount}, the number of queries");

@@ -50,16 +50,9 @@ public sealed partial class ObjectDetectionAttentionTrainer : IEstimator<ObjectD
             samples, _options.Preprocessing, _options.Augmentation, new(_options.TrainingWidth, _options.TrainingHeight),
             config.IsReparameterized, batchSize, largestCount, new(_options.PictureCacheBytes), seed);
         using var trainer = CreateTrainer(config, batchSize, largestCount, copyCount, seed, channel);
-        var trace = Train(trainer, batches, channel);
-
-        var weights = trainer.Export(averaged: _options.WeightAveraging is not null).Graph.Initializers;
-        var checkpoint = new Checkpoint(weights.Where(entry => Graph.IsWeight(entry.Key, entry.Value)).ToDictionary(), "the trained model");
-        var detector = PlainDetr.Build(
-            config, checkpoint, Math.Min(_options.DetectionCount, config.QueryCount * config.ClassCount));
-        return new(_host, new ModelContent(detector.ToBytes()), _options.Scoring, _options.Source, ClassLabels.FromNames(_host, classes))
-        {
-            Trace = trace,
-        };
+        var labels = ClassLabels.FromNames(_host, classes);
+        var (trace, model) = Train(trainer, batches, () => Export(trainer, config), content => Measure(content, labels), channel);
+        return new(_host, model, _options.Scoring, _options.Source, labels) { Trace = trace };
     }
 
     /// <inheritdoc/>
@@ -80,6 +73,20 @@ public sealed partial class ObjectDetectionAttentionTrainer : IEstimator<ObjectD
             new ClassesColumn(_options.Columns.Classes, classes, 0),
         ];
         return OutputSchemaShape.Add(inputSchema, added.Select(column => column.Describe()));
+    }
+
+    private ModelContent Export(Trainer trainer, PlainDetrConfig config)
+    {
+        var weights = trainer.Export(averaged: _options.WeightAveraging is not null).Graph.Initializers;
+        var checkpoint = new Checkpoint(weights.Where(entry => Graph.IsWeight(entry.Key, entry.Value)).ToDictionary(), "the trained model");
+        return new(PlainDetr.Build(
+            config, checkpoint, Math.Min(_options.DetectionCount, config.QueryCount * config.ClassCount)).ToBytes());
+    }
+
+    private DetectionMetrics Measure(ModelContent model, ClassLabels labels)
+    {
+        using var detector = new ObjectDetectionTransformer(_host, model, _options.Scoring, _options.Source, labels);
+        return DetectionEvaluator.Evaluate(detector.Transform(_options.ValidationData!), _options.Columns, _options.Annotations);
     }
 
     private List<string> ClassesOf(IDataView data)
@@ -110,6 +117,7 @@ public sealed partial class ObjectDetectionAttentionTrainer : IEstimator<ObjectD
             },
             new TrainingOptions
             {
+                Precision = _options.Precision,
                 Optimizer = new AdamW
                 {
                     WeightDecay = _options.WeightDecay,
@@ -134,11 +142,13 @@ public sealed partial class ObjectDetectionAttentionTrainer : IEstimator<ObjectD
             .Replace(name => hasOtherClasses && name.StartsWith("class_embed.", StringComparison.Ordinal), random);
     }
 
-    private DetectionTrace Train(Trainer trainer, DetectionBatches batches, IChannel channel)
+    private (DetectionTrace Trace, ModelContent Model) Train(
+        Trainer trainer, DetectionBatches batches, Func<ModelContent> export, Func<ModelContent, DetectionMetrics> measure, IChannel channel)
     {
         var stepCount = (long)_options.EpochCount * batches.Count;
         var schedule = new CosineSchedule(_options.LearningRate, stepCount, _options.WarmUpSteps);
         var (losses, epochs, clock) = (new List<float>(), new List<DetectionEpoch>(), Stopwatch.StartNew());
+        (int Epoch, double Precision, ModelContent Model)? best = null;
         for (var epoch = 1; epoch <= _options.EpochCount && Place() < stepCount; epoch++)
         {
             var (first, classLoss, overlapLoss) = (losses.Count, 0.0, 0.0);
@@ -147,7 +157,8 @@ public sealed partial class ObjectDetectionAttentionTrainer : IEstimator<ObjectD
                 _options.Cancellation.ThrowIfCancellationRequested();
                 Feed(trainer, batch);
                 var loss = trainer.Step(schedule.At(Place()));
-                if (!float.IsFinite(loss))
+                // In mixed precision the trainer skips steps that overflow.
+                if (!float.IsFinite(loss) && _options.Precision != TrainingPrecision.Mixed)
                 {
                     throw new InvalidOperationException($"The loss of step {trainer.StepCount} is {loss}: the training does not converge. "
                         + $"Lower {nameof(Options.LearningRate)}, or raise {nameof(Options.WarmUpSteps)}.");
@@ -157,13 +168,21 @@ public sealed partial class ObjectDetectionAttentionTrainer : IEstimator<ObjectD
                 overlapLoss += trainer.Metric(OverlapLossMetric);
             }
             var steps = losses.Count - first;
+            var isLast = epoch == _options.EpochCount || Place() >= stepCount;
+            var model = _options.ValidationData is not null && (isLast || epoch % _options.ValidationEpochs == 0) ? export() : null;
+            var metrics = model is null ? null : measure(model);
+            if (_options.KeepBest && metrics is not null && (best is not { } before || metrics.AP > before.Precision))
+                best = (epoch, metrics.AP, model!);
             epochs.Add(new(
                 epoch, losses.Count, losses.Skip(first).Average(), (float)(classLoss / steps), (float)(overlapLoss / steps),
-                clock.Elapsed));
+                clock.Elapsed)
+            {
+                Validation = metrics,
+            });
             channel.Info(epochs[^1].ToString());
             _options.Progress?.Report(epochs[^1]);
         }
-        return new(losses, epochs);
+        return (new(losses, epochs) { BestEpoch = best?.Epoch }, best?.Model ?? export());
 
         // How far the training is on its way, by steps or by the clock.
         long Place() => _options.TimeLimit is { } limit

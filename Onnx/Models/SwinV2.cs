@@ -181,7 +181,8 @@ internal static class SwinV2
         var down = Differences(height) * (width + width - one);
         var index = down.Unsqueeze(1, 3) + Differences(width).Unsqueeze(0, 2);
         var count = builder.Concat(0, (height * width).Reshape(1), (height * width).Reshape(1));
-        return table.Gather(index.Reshape(count)).Transpose(2, 0, 1);
+        // In single precision, in which the many gradients of each row are added up.
+        return table.Cast(TensorElementType.Float).Gather(index.Reshape(count)).Transpose(2, 0, 1);
 
         // Of the differences from 1 - size to size - 1, on a logarithmic scale.
         Value Coordinates(Value size)

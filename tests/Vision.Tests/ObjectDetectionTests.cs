@@ -2,6 +2,7 @@ using Microsoft.ML;
 using Microsoft.ML.Attention;
 using Microsoft.ML.Attention.Onnx;
 using Microsoft.ML.Attention.Onnx.Models;
+using Microsoft.ML.Attention.Onnx.Training;
 using Microsoft.ML.Attention.Onnx.Weights;
 using Microsoft.ML.Attention.Vision;
 using Microsoft.ML.Attention.Vision.Plots;
@@ -165,6 +166,35 @@ public sealed class ObjectDetectionTests : IDisposable
         Assert.Equal(["dark", "pale"], detector.Classes);
         var metrics = _ml.MulticlassClassification.EvaluateDetections(detector.Transform(data));
         Assert.True(metrics.AP50 > 0.5, metrics.ToString());
+    }
+
+    [Theory]
+    [InlineData(TrainingPrecision.Float32)]
+    [InlineData(TrainingPrecision.Mixed)]
+    public void TheBestEpochOnOtherPicturesIsKept(TrainingPrecision precision)
+    {
+        var random = new Random(2);
+        var data = _ml.Data.LoadFromEnumerable(Enumerable.Range(0, 4).Select(i => Squares($"few{i}.png", random)).ToArray());
+        var others = _ml.Data.LoadFromEnumerable(Enumerable.Range(0, 2).Select(i => Squares($"other{i}.png", random)).ToArray());
+        var epochs = new List<DetectionEpoch>();
+        var detector = _ml.MulticlassClassification.Trainers.ObjectDetectionAttention(new()
+        {
+            Architecture = Tiny with { IsReparameterized = true, HasUnscaledPositions = true, ProposalSize = 8 },
+            Preprocessing = new() { ShorterSide = 64, LongerSide = 64 },
+            TrainingHeight = 64, TrainingWidth = 64,
+            EpochCount = 5, BatchSize = 2, LearningRate = 1e-3f, WarmUpSteps = 2, CopyCount = 4, Seed = 1, Precision = precision,
+            ValidationData = others, ValidationEpochs = 2, KeepBest = true,
+            Scoring = new() { BatchSize = 1, Session = new() { ExecutionProvider = ExecutionProvider.Cpu } },
+            Progress = new Recorder(epochs),
+        }).Fit(data);
+
+        Assert.Equal([false, true, false, true, true], epochs.Select(epoch => epoch.Validation is not null));
+        Assert.All(epochs, epoch => Assert.True(float.IsFinite(epoch.Loss)));
+        var best = epochs.Where(epoch => epoch.Validation is not null).MaxBy(epoch => epoch.Validation!.AP)!;
+        Assert.Equal(best.Epoch, detector.Trace!.BestEpoch);
+        Assert.Equal(best.Validation!.AP, _ml.MulticlassClassification.EvaluateDetections(detector.Transform(others)).AP, 1e-9);
+        Assert.Contains("ValidationData", Assert.Throws<ArgumentException>(
+            () => _ml.MulticlassClassification.Trainers.ObjectDetectionAttention(new() { KeepBest = true })).Message);
     }
 
     [Fact]

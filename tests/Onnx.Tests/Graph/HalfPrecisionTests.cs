@@ -192,7 +192,9 @@ public class HalfPrecisionTests
             var actual = SessionRunner.Run(HalfPrecision.Convert(model), inputs, options)[output].AsSpan<float>().ToArray();
             var scale = expected.Max(MathF.Abs);
             Assert.True(scale > 0);
-            Assert.All(expected.Zip(actual), pair => Assert.Equal(pair.First, pair.Second, 0.02f * scale));
+            // SCCAN stretches its priors to [0, 1], and with them what rounding does to them.
+            var tolerance = (name == "sccan" ? 0.06f : 0.02f) * scale;
+            Assert.All(expected.Zip(actual), pair => Assert.Equal(pair.First, pair.Second, tolerance));
             Assert.NotEqual(expected, actual);
         }
     }

@@ -248,6 +248,12 @@ public class OpKernelTests
 
     public static TheoryData<string> Names => [.. Cases.Keys];
 
+    // Some operators are made for half precision only: sessions on CUDA refuse them in single.
+    public static TheoryData<string> NamesInSingleOnCuda =>
+        [.. Cases.Keys.Where(name => AttentionOps.All.First(op => op.Name == name.Split(' ')[0]).Kernels
+            .Where(kernel => kernel.Provider == KernelProvider.Cuda).ToArray() is var kernels
+                && (kernels.Length == 0 || kernels.Any(kernel => kernel.Type == TensorElementType.Float)))];
+
     public static TheoryData<string> NamesInHalf =>
         [.. Cases.Keys.Where(name => AttentionOps.All.First(op => op.Name == name.Split(' ')[0]).Kernels
             .Any(kernel => kernel.Type == TensorElementType.Float16))];
@@ -257,7 +263,7 @@ public class OpKernelTests
     public void Cpu_kernels_compute_what_the_definition_says(string name) => Check(name, options => KernelLibrary.Register(options));
 
     [Theory]
-    [MemberData(nameof(Names))]
+    [MemberData(nameof(NamesInSingleOnCuda))]
     public void Cuda_kernels_compute_what_the_definition_says(string name)
     {
         CudaSession.SkipWithoutGpu();

@@ -35,18 +35,16 @@ internal static class DiffusionLayers
         return residual + hidden;
     }
 
-    /// <summary>Repeats rows and columns up to the size of another map, or to twice as many, then a convolution.</summary>
-    public static Value Upsample(this Value map, Parameters parameters, Value? sizeOf = null)
+    /// <summary>Repeats each row and column, then a convolution.</summary>
+    public static Value Upsample(this Value map, Parameters parameters)
     {
         using var scope = parameters.Scope();
         var builder = map.Builder;
-        var attributes = new Attributes
+        // By scales: where ONNX Runtime fuses nodes around our kernels, it takes sizes that are computed for none.
+        var enlarged = builder.Op("Resize", [map, null, builder.Constant(Tensor.Create<float>([1, 1, 2, 2], 4))], new()
         {
             ["mode"] = "nearest", ["coordinate_transformation_mode"] = "asymmetric", ["nearest_mode"] = "floor",
-        };
-        var enlarged = sizeOf is null
-            ? builder.Op("Resize", [map, null, builder.Constant(Tensor.Create<float>([1, 1, 2, 2], 4))], attributes)
-            : builder.Op("Resize", [map, null, null, builder.Concat(0, map.ShapeOf(0, 2), sizeOf.ShapeOf(2))], attributes);
+        });
         return enlarged.Conv2d(parameters["conv"], map.Shape[1].Value, kernel: 3, padding: 1);
     }
 

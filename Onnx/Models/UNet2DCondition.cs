@@ -62,7 +62,8 @@ public static class UNet2DCondition
     }.ToFrozenDictionary();
 
     /// <summary>
-    /// Builds the model with the inputs and outputs of optimum's exports. Inputs: <c>sample</c> [N, 4, H, W], latents of any size;
+    /// Builds the model with the inputs and outputs of optimum's exports. Inputs: <c>sample</c> [N, 4, H, W], latents that halve evenly at
+    /// each block but the last;
     /// <c>timestep</c>, one number between 0 and 1000; <c>encoder_hidden_states</c> [N, T, C], the states of the text; for SDXL
     /// <c>text_embeds</c> [N, 1280], its pooled embedding, and <c>time_ids</c> [N, 6], height and width of the original, top and left of
     /// the crop, height and width aimed at, in pixels. Output: <c>out_sample</c> [N, 4, H, W].
@@ -152,7 +153,7 @@ public static class UNet2DCondition
                 if (config.UpBlockTypes[number] == AttentionUp)
                     map = Transformer(map, text, module[$"attentions.{layer}"], config, block);
             }
-            return block == 0 ? map : map.Upsample(module["upsamplers.0"], sizeOf: skips.Peek());
+            return block == 0 ? map : map.Upsample(module["upsamplers.0"]);
         }
 
         Value Resnet(Value map, Parameters module, int layer, int block) => map.ResnetBlock(

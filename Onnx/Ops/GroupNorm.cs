@@ -63,7 +63,8 @@ public sealed class GroupNorm : AttentionOp
 
     private static KernelSignature KernelContract => new(
         nameof(GroupNorm),
-        ["x", new("scale") { Type = TensorElementType.Float }, new("bias") { Type = TensorElementType.Float }], ["y"]);
+        ["x", new("scale") { Type = TensorElementType.Float }, new("bias") { Type = TensorElementType.Float }],
+        [new("y") { ShapeOfInput = 0 }]);
 }
 
 /// <summary>The steps that the definitions of group normalisation and of its gradient share, in the type of the scale.</summary>

@@ -59,7 +59,7 @@ public sealed class GroupNormGrad : AttentionOp
     private static KernelSignature KernelContract => new(
         nameof(GroupNormGrad),
         ["output_grad", "x", Single("scale"), Single("bias")],
-        ["x_grad", Single("scale_grad") with { Optional = true }, Single("bias_grad") with { Optional = true }]);
+        [new("x_grad") { ShapeOfInput = 1 }, Single("scale_grad") with { Optional = true }, Single("bias_grad") with { Optional = true }]);
 
     private static KernelParameter Single(string name) => new(name) { Type = TensorElementType.Float };
 }

@@ -34,7 +34,7 @@ internal static class Explanations
             .OrderByDescending(row => Math.Abs(row.Values.Sum())).Take(15).ToArray();
         var picture = Path.Combine(outputFolder, "contributions.png");
         HeatMap.Save(
-            string.Create(CultureInfo.InvariantCulture, $"Log-odds added in a stay with risk {scores[highest]:0%}"), rows, "two hours each", picture);
+            string.Create(CultureInfo.InvariantCulture, $"Log-odds added in a stay with risk {scores[highest]:0%}"), rows, "four hours each", picture);
         say($"what raised the highest risk among the {stays.Count} stays: {picture}");
 
         var check = OcclusionCheck.Run(model, explanation, data, RemovedVariables);

@@ -13,7 +13,7 @@ var output = new Option<string>("--output")
     Description = "Where model, table and picture go.", DefaultValueFactory = _ => Path.Combine("artifacts", "ClinicalTimeSeries"),
 };
 var folds = new Option<int>("--folds") { Description = "Parts of the cross-validation.", DefaultValueFactory = _ => 5 };
-var members = new Option<int>("--members") { Description = "Networks whose mean is taken.", DefaultValueFactory = _ => 6 };
+var members = new Option<int>("--members") { Description = "Networks whose mean is taken.", DefaultValueFactory = _ => 10 };
 var epochs = new Option<int?>("--epochs") { Description = "How often a network sees each stay; 8 of records, 20 of drawn stays." };
 var stays = new Option<int>("--stays") { Description = "How many stays are drawn.", DefaultValueFactory = _ => 400 };
 var seed = new Option<int>("--seed") { Description = "Tells folds and networks.", DefaultValueFactory = _ => 1 };

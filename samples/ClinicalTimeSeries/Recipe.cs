@@ -7,14 +7,15 @@ namespace ClinicalTimeSeries;
 internal static class Recipe
 {
     /// <summary>
-    /// Bins of two hours, the temporal branch alone with an eighth of the published width after an embedding of 32: there are too few stays
+    /// Bins of four hours with flags of what was measured, the temporal branch alone with an eighth of the published width after an embedding of 32: there are too few stays
     /// for more.
     /// </summary>
     public static TemporalAttentionTrainer.Options Create(
         IReadOnlyList<SeriesVariable> variables, int memberCount, int epochCount, int seed, ExecutionProvider provider) => new()
     {
         Variables = variables,
-        Preprocessing = new() { BinCount = 24, BinWidth = 2 },
+        Preprocessing = new() { BinCount = 12, BinWidth = 4 },
+        SeesFlags = true,
         Architecture = new()
         {
             Branches = TscanBranches.Temporal, EmbeddingWidth = 32, AttentionWidth = 64, HiddenWidth = 64, HeadCount = 4, HeadWidth = 0,
@@ -23,7 +24,6 @@ internal static class Recipe
         EpochCount = epochCount,
         BatchSize = 16,
         LearningRate = 2e-3f,
-        ValidationFraction = 0.2,
         Seed = seed,
         Scoring = new() { Session = new() { ExecutionProvider = provider } },
     };

@@ -1,6 +1,7 @@
 using Microsoft.ML.Attention.Onnx.Kernels.Cuda;
 using Microsoft.ML.Attention.Onnx.Ops;
 using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Kernels;
 
@@ -9,8 +10,8 @@ namespace Microsoft.ML.Attention.Onnx.Kernels;
 /// </summary>
 public static class KernelLibrary
 {
-    private static readonly Lazy<CustomOpDomain> ForCpu = new(() => new(
-        AttentionOp.Domain, AttentionOps.All.SelectMany(op => op.Kernels).Where(kernel => kernel.Provider == KernelProvider.Cpu)));
+    private static readonly Lazy<CustomOpDomain> ForCpu = new(() => Announce(new(
+        AttentionOp.Domain, AttentionOps.All.SelectMany(op => op.Kernels).Where(kernel => kernel.Provider == KernelProvider.Cpu))));
 
     // Without the kernels for the CPU: an op that has none for CUDA runs by its body there, rather than on the host between two copies.
     private static readonly Lazy<CustomOpDomain> ForCuda = new(() => new(
@@ -36,7 +37,19 @@ public static class KernelLibrary
         ArgumentNullException.ThrowIfNull(options);
         if (cuda && CudaUnavailableReason is { } reason)
             throw new NotSupportedException(reason);
-        (cuda ? ForCuda : ForCpu).Value.AddTo(options);
+        var forCpu = ForCpu.Value;
+        (cuda ? ForCuda.Value : forCpu).AddTo(options);
+    }
+
+    // The first session adds the domain to a list of ONNX Runtime's process, in which two sessions at a time disturb each other.
+    private static CustomOpDomain Announce(CustomOpDomain domain)
+    {
+        var graph = new GraphBuilder();
+        graph.Output("y", graph.Input("x", TensorElementType.Float, [1]).Apply("Identity"));
+        using var options = new SessionOptions { LogSeverityLevel = OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR };
+        domain.AddTo(options);
+        using var session = new InferenceSession(graph.ToModel().ToBytes(), options);
+        return domain;
     }
 
     private static string? FindCudaUnavailableReason()

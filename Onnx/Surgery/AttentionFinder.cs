@@ -122,7 +122,9 @@ internal sealed class AttentionFinder(GraphIndex index)
         else
         {
             key = ProjectionWalk.Of(index, node.Inputs[1]);
-            (key, value) = Input(node, 2).Length == 0 ? (Part(key, 0, 2), Part(key, 1, 2)) : (key, ProjectionWalk.Of(index, node.Inputs[2]));
+            (key, value) = Input(node, 2).Length == 0
+                ? (Part(key, 0, 2), Part(key, 1, 2))
+                : (key, ProjectionWalk.Of(index, node.Inputs[2]));
         }
         if (!AreOfOneSource(query, key, value))
             return null;
@@ -137,7 +139,8 @@ internal sealed class AttentionFinder(GraphIndex index)
         }
         return Found(node, query, key, value, heads, node.Attributes.Float("scale", 0), node.Outputs[0]);
 
-        Projection Part(Projection packed, int part, int count) => packed with { Packing = new(part, count, IsPerHead: true), HeadCount = heads };
+        Projection Part(Projection packed, int part, int count) =>
+            packed with { Packing = new(part, count, IsPerHead: true), HeadCount = heads };
     }
 
     // input, weights, bias, mask_index, past, attention_bias: the projection is inside.
@@ -180,7 +183,9 @@ internal sealed class AttentionFinder(GraphIndex index)
     {
         var isPacked = node.OpType == nameof(Ops.MultiHeadSelfAttention);
         var query = ProjectionWalk.Of(index, node.Inputs[0]);
-        var (key, value) = isPacked ? (Part(1), Part(2)) : (ProjectionWalk.Of(index, node.Inputs[1]), ProjectionWalk.Of(index, node.Inputs[2]));
+        var (key, value) = isPacked
+            ? (Part(1), Part(2))
+            : (ProjectionWalk.Of(index, node.Inputs[1]), ProjectionWalk.Of(index, node.Inputs[2]));
         query = isPacked ? Part(0) : query;
         if (!AreOfOneSource(query, key, value))
             return null;
@@ -216,11 +221,17 @@ internal sealed class AttentionFinder(GraphIndex index)
         if (value.Factor != 1)
             throw new MismatchException($"expected values as they are projected, found them multiplied by {value.Factor}");
         if (query.Channels != key.Channels || query.Channels != value.Channels)
-            throw new MismatchException($"expected queries, keys and values of one size, found {query.Channels}, {key.Channels} and {value.Channels}");
+        {
+            throw new MismatchException(
+                $"expected queries, keys and values of one size, found {query.Channels}, {key.Channels} and {value.Channels}");
+        }
         headCount ??= query.HeadCount ?? key.HeadCount ?? value.HeadCount;
         var factor = query.Factor * key.Factor;
         if (scale == 0 && factor != 1)
-            scale = 1 / Math.Sqrt(query.Channels / headCount ?? throw new MismatchException("expected a known number of heads, found none"));
+        {
+            var heads = headCount ?? throw new MismatchException("expected a known number of heads, found none");
+            scale = 1 / Math.Sqrt(query.Channels / heads);
+        }
         var (output, isFlat, weights) = Output(context);
         return new()
         {
@@ -247,8 +258,8 @@ internal sealed class AttentionFinder(GraphIndex index)
                 return (value, index.ShapeOf(value) is { } shape ? shape.Rank == 2 : product.OpType == "Gemm", product);
             if (readers is not [{ OpType: "Transpose" or "Reshape" or "Cast" or "Identity" or "Squeeze" or "Dropout" } node])
             {
-                throw new MismatchException("expected a projection by weights after the attention, found "
-                    + (readers.Count == 0 ? "nothing" : string.Join(" and ", readers.Select(reader => $"'{reader.Name}' ({reader.OpType})"))));
+                var found = readers.Select(reader => $"'{reader.Name}' ({reader.OpType})").DefaultIfEmpty("nothing");
+                throw new MismatchException($"expected a projection by weights after the attention, found {string.Join(" and ", found)}");
             }
             value = node.Outputs[0];
         }

@@ -2,7 +2,9 @@ namespace Microsoft.ML.Attention.Onnx.Surgery;
 
 /// <summary>One self-attention that <see cref="ConsistentUnet"/> made consistent.</summary>
 /// <param name="Index">Its number in the order in which they run; the names of its inputs and outputs end in it.</param>
-/// <param name="Name">The path of its module, such as <c>up_blocks.0.attentions.1.transformer_blocks.0.attn1</c>, or its node's name.</param>
+/// <param name="Name">
+/// The path of its module, such as <c>up_blocks.0.attentions.1.transformer_blocks.0.attn1</c>, or its node's name.
+/// </param>
 /// <param name="Channels">The number of channels C of its tokens.</param>
 /// <param name="HeadCount">The number of heads.</param>
 /// <param name="Level">The resolution, 0 for the lowest that has attention; the name of its mask ends in it.</param>

@@ -11,8 +11,8 @@ internal sealed class ConsistentRewrite(Graph graph, GraphIndex index, int group
 
     public void Apply(IReadOnlyList<UpBlockAttentions.Found> attentions)
     {
-        var masks = Enumerable.Range(0, attentions.Max(found => found.Level) + 1)
-            .Select(level => _builder.Input(ConsistentUnet.MaskInput(level), TensorElementType.Bool, ["images", $"csa_keys.{level}"])).ToArray();
+        var masks = Enumerable.Range(0, attentions.Max(found => found.Level) + 1).Select(level =>
+            _builder.Input(ConsistentUnet.MaskInput(level), TensorElementType.Bool, ["images", $"csa_keys.{level}"])).ToArray();
         var mode = _builder.Input(ConsistentUnet.ModeInput, TensorElementType.Int32, [attentions.Count]);
         for (var i = 0; i < attentions.Count; i++)
         {

@@ -63,7 +63,9 @@ public sealed class ConsistentUnet
     /// <summary>The number of levels, each with a mask of its own.</summary>
     public int LevelCount { get; }
 
-    /// <summary>The input that takes the mask of a level: bool [n, M + n * N]; level 0 is the lowest resolution that has attention.</summary>
+    /// <summary>
+    /// The input that takes the mask of a level: bool [n, M + n * N]; level 0 is the lowest resolution that has attention.
+    /// </summary>
     public static string MaskInput(int level) => $"csa_mask.{level}";
 
     /// <summary>
@@ -94,8 +96,8 @@ public sealed class ConsistentUnet
         var opset = model.Opsets.GetValueOrDefault("", OnnxModel.DefaultOpset);
         if (opset < OpsetUpgrade.Oldest)
         {
-            throw new InvalidDataException($"Graph '{model.Graph.Name}' is of operator set {opset}; expected {OpsetUpgrade.Oldest} or later. "
-                + "Export it again.");
+            throw new InvalidDataException(
+                $"Graph '{model.Graph.Name}' is of operator set {opset}; expected {OpsetUpgrade.Oldest} or later. Export it again.");
         }
         if (opset >= OnnxModel.DefaultOpset)
             return;

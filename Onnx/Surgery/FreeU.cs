@@ -32,8 +32,8 @@ public static class FreeU
         var joints = new UpPath(index).Joints;
         if (joints.Count == 0)
         {
-            throw new InvalidDataException($"Graph '{graph.Name}' has no skip connections on the way up. Expected Concats over the channels "
-                + "that a convolution of size 1 x 1 reads, found none.");
+            throw new InvalidDataException($"Graph '{graph.Name}' has no skip connections on the way up. Expected Concats over the "
+                + "channels that a convolution of size 1 x 1 reads, found none.");
         }
         var builder = new GraphBuilder(graph);
         foreach (var (block, s, b) in new[] { (0, s1, b1), (1, s2, b2) })
@@ -47,8 +47,8 @@ public static class FreeU
                     var (hidden, skip) = (builder[joint.Inputs[0]], builder[joint.Inputs[1]]);
                     if (hidden.Info.Shape is not { Rank: 4 } shape || !shape[1].IsKnown)
                     {
-                        throw new InvalidDataException($"The backbone '{hidden.Name}' of '{joint.Name}' is expected to be [B, C, H, W] with "
-                            + $"a known C, but what is known of it is {hidden.Info.Shape?.ToString() ?? "nothing"}.");
+                        throw new InvalidDataException($"The backbone '{hidden.Name}' of '{joint.Name}' is expected to be [B, C, H, W] "
+                            + $"with a known C, but what is known of it is {hidden.Info.Shape?.ToString() ?? "nothing"}.");
                     }
                     waves ??= Waves(skip);
                     (joint.Inputs[0], joint.Inputs[1]) = (Strengthen(hidden, b).Name, Weaken(skip, waves, s).Name);

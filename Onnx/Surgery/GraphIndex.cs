@@ -2,7 +2,9 @@ using Microsoft.ML.OnnxRuntime.Tensors;
 
 namespace Microsoft.ML.Attention.Onnx.Surgery;
 
-/// <summary>Who writes and who reads each value of a graph, which values are made of weights alone, and what is known of their shapes.</summary>
+/// <summary>
+/// Who writes and who reads each value of a graph, which values are made of weights alone, and what is known of their shapes.
+/// </summary>
 internal sealed class GraphIndex
 {
     private readonly Dictionary<string, Node> _producers = new(StringComparer.Ordinal);
@@ -21,7 +23,8 @@ internal sealed class GraphIndex
                 _producers[output] = node;
             foreach (var input in node.Inputs.Where(input => input.Length > 0).Distinct())
                 ConsumersOf(input).Add(node);
-            if (node.OpType == "Constant" || (node.Inputs.Count > 0 && node.Inputs.TrueForAll(input => input.Length == 0 || IsConstant(input))))
+            var isOfConstants = node.Inputs.Count > 0 && node.Inputs.TrueForAll(input => input.Length == 0 || IsConstant(input));
+            if (node.OpType == "Constant" || isOfConstants)
                 _constants.UnionWith(node.Outputs);
         }
         InferShapes(model);
@@ -44,7 +47,9 @@ internal sealed class GraphIndex
     /// <summary>The content of a vector of sizes, with what is not known left open; null where nothing is known.</summary>
     public Shape? SizesIn(string value) => Graph.Info(value).Content;
 
-    /// <summary>The number that a value holds, where it follows from weights and known sizes; exporters compute scales from shapes.</summary>
+    /// <summary>
+    /// The number that a value holds, where it follows from weights and known sizes; exporters compute scales from shapes.
+    /// </summary>
     public double? Number(string value)
     {
         if (Graph.Initializers.TryGetValue(value, out var weight))

@@ -48,14 +48,17 @@ internal sealed class ProjectionWalk(GraphIndex index)
     private Packing _packing = Packing.None;
 
     /// <summary>The projection that a value comes from.</summary>
-    /// <exception cref="MismatchException">The value does not come from a projection, or something stands between that is not understood.</exception>
+    /// <exception cref="MismatchException">
+    /// The value does not come from a projection, or something stands between that is not understood.
+    /// </exception>
     public static Projection Of(GraphIndex index, string value) => new ProjectionWalk(index).Follow(value);
 
     private Projection Follow(string value)
     {
         while (true)
         {
-            var node = index.Producer(value) ?? throw new MismatchException($"expected a projection by weights, found '{value}', an input of the graph");
+            var node = index.Producer(value) ?? throw new MismatchException(
+                $"expected a projection by weights, found '{value}', an input of the graph");
             if (node.OpType == "Add" || IsWeighted(index, node))
                 return Finish(value, node);
             switch (node.OpType)
@@ -93,7 +96,10 @@ internal sealed class ProjectionWalk(GraphIndex index)
     {
         var factor = node.OpType == "Mul" && index.Number(node.Inputs[0]) is { } first ? first : index.Number(node.Inputs[1]);
         if (factor is null)
-            throw new MismatchException($"expected a known scale, found '{node.Name}' ({node.OpType}), which multiplies by '{node.Inputs[1]}'");
+        {
+            throw new MismatchException(
+                $"expected a known scale, found '{node.Name}' ({node.OpType}), which multiplies by '{node.Inputs[1]}'");
+        }
         _factor *= node.OpType == "Mul" ? factor.Value : 1 / factor.Value;
         return node.OpType == "Mul" && index.Number(node.Inputs[0]) is not null ? node.Inputs[1] : node.Inputs[0];
     }
@@ -108,7 +114,8 @@ internal sealed class ProjectionWalk(GraphIndex index)
             if (sizes.Rank != 5 || part.Axis is not (2 or 3) || !sizes[part.Axis].IsKnown)
             {
                 throw new MismatchException(
-                    $"expected packed projections in a shape [B, N, parts, heads, d] or [B, N, heads, parts, d], found '{node.Name}' to {sizes}");
+                    "expected packed projections in a shape [B, N, parts, heads, d] or [B, N, heads, parts, d], found "
+                    + $"'{node.Name}' to {sizes}");
             }
             _packing = new(part.Index, (int)sizes[part.Axis].Value, IsPerHead: part.Axis == 3);
             _part = null;
@@ -131,7 +138,9 @@ internal sealed class ProjectionWalk(GraphIndex index)
     {
         if (node.OpType == "Gather" || index.ShapeOf(node.Inputs[0]) is not { } shape)
             return false;
-        var axes = node.OpType == "Split" ? [node.Attributes.Int("axis", 0)] : index.SizesIn(Input(node, 3)) is { IsStatic: true } axis ? axis.ToArray() : [];
+        long[] axes = node.OpType == "Split" ? [node.Attributes.Int("axis", 0)]
+            : index.SizesIn(Input(node, 3)) is { IsStatic: true } axis ? axis.ToArray()
+            : [];
         return shape.Rank <= 3 && axes is [var only] && (only == -1 || only == shape.Rank - 1);
     }
 
@@ -148,7 +157,10 @@ internal sealed class ProjectionWalk(GraphIndex index)
             : (long?)node.Attributes.Int("axis", 0);
         var rank = index.ShapeOf(node.Inputs[0])?.Rank ?? 5;
         if (part is null || axis is null || _part is not null)
-            throw new MismatchException($"expected one part of packed projections, found '{node.Name}' ({node.OpType}), which takes another");
+        {
+            throw new MismatchException(
+                $"expected one part of packed projections, found '{node.Name}' ({node.OpType}), which takes another");
+        }
         _part = ((int)(axis < 0 ? axis + rank : axis).Value, part.Value);
     }
 
@@ -165,7 +177,10 @@ internal sealed class ProjectionWalk(GraphIndex index)
     {
         var (_, source, product) = Root(cut.Inputs[0]);
         if (index.ShapeOf(value) is not { } shape || !shape[-1].IsKnown)
-            throw new MismatchException($"expected parts of known size, found '{cut.Name}' ({cut.OpType}), whose result is {index.ShapeOf(value)}");
+        {
+            throw new MismatchException(
+                $"expected parts of known size, found '{cut.Name}' ({cut.OpType}), whose result is {index.ShapeOf(value)}");
+        }
         return Result(value, (int)shape[-1].Value, source, product);
     }
 
@@ -193,7 +208,10 @@ internal sealed class ProjectionWalk(GraphIndex index)
                 if (inputs.Count < node.Inputs.Count)
                     RequireBias(node, roots[0].Width);
                 if (roots.Count == 2 && roots[0].Source != roots[1].Source)
-                    throw new MismatchException($"expected a projection of one value, found '{node.Name}' (Add) of '{roots[0].Source}' and '{roots[1].Source}'");
+                {
+                    throw new MismatchException(
+                        $"expected a projection of one value, found '{node.Name}' (Add) of '{roots[0].Source}' and '{roots[1].Source}'");
+                }
                 return roots[0];
             case { OpType: "Cast" or "Identity" or "Dropout" }:
                 return Root(node.Inputs[0]);

@@ -33,8 +33,8 @@ internal static class UpBlockAttentions
         var levels = blocks.Distinct().Order().ToList();
         return
         [
-            .. up.Zip(blocks, (finding, block) =>
-                new Found(finding.Attention!, HeadsOf(finding.Attention!, config?.HeadsOf(config.BlockCount - 1 - block)), levels.IndexOf(block))),
+            .. up.Select(finding => finding.Attention!).Zip(blocks, (attention, block) =>
+                new Found(attention, HeadsOf(attention, config?.HeadsOf(config.BlockCount - 1 - block)), levels.IndexOf(block))),
         ];
     }
 
@@ -50,8 +50,7 @@ internal static class UpBlockAttentions
 
     private static void ThrowIfOthers(Graph graph, UNet2DConditionConfig config, int[] blocks, int foundInAll)
     {
-        var inUp = Enumerable.Range(0, config.BlockCount).Select(block =>
-            config.UpBlockTypes[block] != UNet2DCondition.AttentionUp ? 0 : Transformers(block, config.LayersOf(Mirrored(block)) + 1)).ToArray();
+        var inUp = Enumerable.Range(0, config.BlockCount).Select(InUp).ToArray();
         for (var block = 0; block < Math.Max(inUp.Length, blocks.Max() + 1); block++)
         {
             var (expected, found) = (block < inUp.Length ? inUp[block] : 0, blocks.Count(other => other == block));
@@ -66,13 +65,17 @@ internal static class UpBlockAttentions
         var inAll = inUp.Sum() + inDown + config.TransformerLayersOf(config.BlockCount - 1);
         if (foundInAll != inAll)
         {
-            throw new InvalidDataException($"Graph '{graph.Name}': expected {inAll} self-attentions by the configuration, {inUp.Sum()} of them "
-                + $"in up blocks, found {foundInAll}.");
+            throw new InvalidDataException($"Graph '{graph.Name}': expected {inAll} self-attentions by the configuration, {inUp.Sum()} of "
+                + $"them in up blocks, found {foundInAll}.");
         }
 
-        int Mirrored(int block) => config.BlockCount - 1 - block;
-
-        int Transformers(int block, int layers) => layers * config.TransformerLayersOf(Mirrored(block));
+        // Blocks on the way up are numbered from the lowest resolution, and have one layer more than on the way down.
+        int InUp(int number)
+        {
+            var block = config.BlockCount - 1 - number;
+            return config.UpBlockTypes[number] != UNet2DCondition.AttentionUp ? 0
+                : (config.LayersOf(block) + 1) * config.TransformerLayersOf(block);
+        }
     }
 
     private static int HeadsOf(SelfAttention attention, int? configured)

@@ -37,7 +37,8 @@ internal sealed class StorySurgeryCases : IGoldenModel
         foreach (var (pass, writeMode, readMode) in Passes)
         {
             var written = run(Inputs("write", writeMode, null));
-            var bank = unet.Layers.SelectMany(layer => new[] { (layer.BankKeyInput, layer.KeyOutput), (layer.BankValueInput, layer.ValueOutput) })
+            var bank = unet.Layers
+                .SelectMany(layer => new[] { (layer.BankKeyInput, layer.KeyOutput), (layer.BankValueInput, layer.ValueOutput) })
                 .ToDictionary(pair => pair.Item1, pair => written[pair.Item2]);
             results[$"write_{pass}"] = written[output];
             results[$"read_{pass}"] = run(Inputs("read", readMode, bank))[output];
@@ -104,7 +105,8 @@ internal sealed class StorySurgeryCases : IGoldenModel
         var columns = (int)whole.Dims[1];
         var kept = isRead ? columns : columns / (imageCount + 1) * imageCount;
         var rows = isRead ? [imageCount] : Enumerable.Range(0, imageCount).ToArray();
-        bool[] mask = [.. rows.SelectMany(row => whole.AsSpan<byte>().Slice(row * columns, kept).ToArray()).Select(allowed => allowed != 0)];
+        var allowed = rows.SelectMany(row => whole.AsSpan<byte>().Slice(row * columns, kept).ToArray());
+        bool[] mask = [.. allowed.Select(value => value != 0)];
         return Tensor.Create<bool>(mask, rows.Length, kept);
     }
 }

@@ -52,7 +52,9 @@ public class ConsistentUnetTests
     public void Rewrite_ComputesWhatPyTorchComputes(string name)
     {
         var consistent = ConsistentUnet.Rewrite(ExportedGraph.OfPyTorch(name));
-        Assert.Equal(name.StartsWith("sd", StringComparison.Ordinal) ? [0, 0, 1, 1, 2, 2] : [0, 0, 1, 1], consistent.Layers.Select(layer => layer.Level));
+        Assert.Equal(
+            name.StartsWith("sd", StringComparison.Ordinal) ? [0, 0, 1, 1, 2, 2] : [0, 0, 1, 1],
+            consistent.Layers.Select(layer => layer.Level));
         AssertRight(consistent, name, 2e-5);
     }
 
@@ -81,7 +83,9 @@ public class ConsistentUnetTests
             inputs[layer.MaskInput] = Tensor.Create<bool>(new bool[tokens], 1, tokens);
         }
         var (expected, actual) = (SessionRunner.Run(unet, inputs)["out_sample"], SessionRunner.Run(consistent.Model, inputs)["out_sample"]);
-        Assert.All(expected.AsSpan<float>().ToArray().Zip(actual.AsSpan<float>().ToArray()), pair => Assert.Equal(pair.First, pair.Second, 1e-5));
+        Assert.All(
+            expected.AsSpan<float>().ToArray().Zip(actual.AsSpan<float>().ToArray()),
+            pair => Assert.Equal(pair.First, pair.Second, 1e-5));
     }
 
     public static TheoryData<string> Styles => [.. Restyle.Styles.Keys];

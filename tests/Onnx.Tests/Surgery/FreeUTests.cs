@@ -51,6 +51,7 @@ public class FreeUTests
         var actual = SessionRunner.Run(model, inputs)["out_sample"].AsSpan<float>().ToArray();
         var expected = reference["write_freeu"].AsSpan<float>().ToArray();
         Assert.All(actual.Zip(expected), pair => Assert.Equal(pair.Second, pair.First, 2e-5));
-        Assert.Contains(expected.Zip(reference["write_plain"].AsSpan<float>().ToArray()), pair => Math.Abs(pair.First - pair.Second) > 1e-2);
+        var without = reference["write_plain"].AsSpan<float>().ToArray();
+        Assert.Contains(expected.Zip(without), pair => Math.Abs(pair.First - pair.Second) > 1e-2);
     }
 }

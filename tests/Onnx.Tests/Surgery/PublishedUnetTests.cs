@@ -22,7 +22,8 @@ public class PublishedUnetTests
     public void StableDiffusion15_Has9ConsistentLayersOf16()
     {
         var config = UNet2DCondition.Variants["sd15"];
-        var consistent = ConsistentUnet.Rewrite(UNet2DCondition.Build(config, new AbsentWeights()), new() { Config = config, GroupCount = 1 });
+        var unet = UNet2DCondition.Build(config, new AbsentWeights());
+        var consistent = ConsistentUnet.Rewrite(unet, new() { Config = config, GroupCount = 1 });
         Assert.Equal(
             [.. Enumerable.Repeat((1280, 8, 0), 3), .. Enumerable.Repeat((640, 8, 1), 3), .. Enumerable.Repeat((320, 8, 2), 3)],
             consistent.Layers.Select(Size));

@@ -51,10 +51,10 @@ public class RefusalTests
     [Fact]
     public void AGraphWithoutAWayUp_IsTold()
     {
-        var error = Assert.Throws<InvalidDataException>(() => ConsistentUnet.Rewrite(
-            BiFormer.Build(BiFormer.Variants["biformer_tiny"], new AbsentWeights(), 224, 224)));
+        var classifier = BiFormer.Build(BiFormer.Variants["biformer_tiny"], new AbsentWeights(), 224, 224);
+        var error = Assert.Throws<InvalidDataException>(() => ConsistentUnet.Rewrite(classifier));
         Assert.Contains("no self-attention in up blocks", error.Message);
-        error = Assert.Throws<InvalidDataException>(() => FreeU.Rewrite(BiFormer.Build(BiFormer.Variants["biformer_tiny"], new AbsentWeights(), 224, 224)));
+        error = Assert.Throws<InvalidDataException>(() => FreeU.Rewrite(classifier));
         Assert.Contains("no skip connections on the way up", error.Message);
     }
 
@@ -62,7 +62,8 @@ public class RefusalTests
     public void ASecondTime_IsRefused()
     {
         var unet = ExportedGraph.OfPyTorch("xl-plain-14");
-        Assert.Contains("already", Assert.Throws<InvalidDataException>(() => ConsistentUnet.Rewrite(ConsistentUnet.Rewrite(unet).Model)).Message);
+        var consistent = ConsistentUnet.Rewrite(unet).Model;
+        Assert.Contains("already", Assert.Throws<InvalidDataException>(() => ConsistentUnet.Rewrite(consistent)).Message);
         Assert.Contains("already", Assert.Throws<InvalidDataException>(() => FreeU.Rewrite(FreeU.Rewrite(unet))).Message);
         Assert.Contains("rewrite the UNet first", Assert.Throws<InvalidDataException>(() => new ConsistentUnet(unet)).Message);
     }
@@ -72,7 +73,8 @@ public class RefusalTests
     {
         var unet = ExportedGraph.OfPyTorch("xl-plain-14");
         unet.Opsets[""] = 11;
-        Assert.Contains("operator set 11; expected 13 or later", Assert.Throws<InvalidDataException>(() => ConsistentUnet.Rewrite(unet)).Message);
+        var error = Assert.Throws<InvalidDataException>(() => ConsistentUnet.Rewrite(unet));
+        Assert.Contains("operator set 11; expected 13 or later", error.Message);
     }
 
     [Fact]
@@ -88,8 +90,10 @@ public class RefusalTests
             AttentionHeadDim = [2],
         };
         Assert.Equal(4, ConsistentUnet.Rewrite(unet, new() { Config = config }).Layers.Count);
-        Refuses(config with { AttentionHeadDim = [1, 4, 2] }, "up_blocks.1.attentions.0.transformer_blocks.0.attn1: expected 4 heads by the configuration, found 2");
-        Refuses(config with { LayersPerBlock = [2] }, "Up block 0 of graph 'torch_jit': expected 3 self-attentions by the configuration, found 2");
+        Refuses(config with { AttentionHeadDim = [1, 4, 2] },
+            "up_blocks.1.attentions.0.transformer_blocks.0.attn1: expected 4 heads by the configuration, found 2");
+        Refuses(config with { LayersPerBlock = [2] },
+            "Up block 0 of graph 'torch_jit': expected 3 self-attentions by the configuration, found 2");
         Refuses(config with { DownBlockTypes = ["DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D"] },
             "expected 6 self-attentions by the configuration, 4 of them in up blocks, found 7");
 
@@ -111,6 +115,9 @@ public class RefusalTests
         var position = graph.Nodes.FindIndex(node => node.Name == name);
         var output = graph.Nodes[position].Outputs[0];
         graph.Nodes[position].Outputs[0] = $"{output}/before";
-        graph.Nodes.Insert(position + 1, new() { OpType = opType, Name = "inserted", Inputs = [$"{output}/before", .. others], Outputs = [output] });
+        graph.Nodes.Insert(position + 1, new()
+        {
+            OpType = opType, Name = "inserted", Inputs = [$"{output}/before", .. others], Outputs = [output],
+        });
     }
 }

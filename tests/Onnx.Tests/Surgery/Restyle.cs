@@ -9,7 +9,7 @@ internal static class Restyle
     private const string Microsoft = "com.microsoft";
 
     /// <summary>The ways to write self-attention, each a function of the graph, the attention and its source.</summary>
-    public static IReadOnlyDictionary<string, Func<OnnxModel, OnnxModel>> Styles { get; } = new Dictionary<string, Func<OnnxModel, OnnxModel>>
+    public static Dictionary<string, Func<OnnxModel, OnnxModel>> Styles { get; } = new()
     {
         ["MultiHeadAttention"] = model => Replace(model, MultiHead),
         // ONNX Runtime has these for CUDA only; the attentions that stay have to run here.
@@ -71,18 +71,21 @@ internal static class Restyle
             var own = bias.AsSpan(part * attention.Channels, attention.Channels);
             parts[part] += builder.Constant(Tensor.Create<float>(own.ToArray().Select(value => -value).ToArray(), own.Length));
         }
-        return builder.Op("MultiHeadAttention", [.. parts, builder.Constant(Tensor.Create<float>(bias, bias.Length))], Heads(attention), Microsoft);
+        var added = builder.Constant(Tensor.Create<float>(bias, bias.Length));
+        return builder.Op("MultiHeadAttention", [.. parts, added], Heads(attention), Microsoft);
     }
 
     private static Value Packed(GraphBuilder builder, SelfAttention attention)
     {
-        var weights = builder.Concat(1, Weights(builder, attention.Query), Weights(builder, attention.Key), Weights(builder, attention.Value));
+        var weights = builder.Concat(
+            1, Weights(builder, attention.Query), Weights(builder, attention.Key), Weights(builder, attention.Value));
         var bias = builder.Constant(Tensor.Create<float>(new float[3 * attention.Channels], 3 * attention.Channels));
         return builder.Op("Attention", [builder[attention.Query.Source], weights, bias], Heads(attention), Microsoft);
     }
 
     private static Value Standard(GraphBuilder builder, SelfAttention attention) => builder.Op(
-        "Attention", Projected(builder, attention), new() { ["q_num_heads"] = attention.HeadCount!.Value, ["kv_num_heads"] = attention.HeadCount!.Value });
+        "Attention", Projected(builder, attention),
+        new() { ["q_num_heads"] = attention.HeadCount!.Value, ["kv_num_heads"] = attention.HeadCount!.Value });
 
     private static Value StandardByHeads(GraphBuilder builder, SelfAttention attention)
     {

@@ -22,7 +22,7 @@ for program in ${PROGRAMS:-tests/Onnx.Tests tests/Attention.Tests tests/Vision.T
     -v quiet --nologo -o "$stage/app"
 done
 rm -f "$stage"/app/*.pdb "$stage"/app/*.xml
-for family in ${GOLDENS:-biformer tnt raftmlp ela plain-detr ugdc sccan tscan}; do
+for family in ${GOLDENS:-biformer tnt raftmlp ela plain-detr ugdc sccan tscan storydiffusion}; do
   if [ -d "../shared/goldens/$family" ]; then # absent in a second worktree
     mkdir -p "$stage/app/goldens"
     cp -r "../shared/goldens/$family" "$stage/app/goldens/"

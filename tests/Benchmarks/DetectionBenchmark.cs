@@ -29,17 +29,6 @@ internal static class DetectionBenchmark
         var detector = PlainDetr.Build(config, new RandomWeights(1), height: height, width: width, batchSize: 1);
         var model = (precision == "fp16" ? HalfPrecision.Convert(detector) : detector).ToBytes();
         var kernels = Measure("kernels", model, height, width, steps, cuda, precision, hasKernels: true, args.Contains("--profile"));
-        if (cuda)
-        {
-            try
-            {
-                Measure("kernels, captured", model, height, width, steps, cuda, precision, hasKernels: true, profile: false, capture: true);
-            }
-            catch (OnnxRuntimeException e)
-            {
-                Console.WriteLine($"ours, captured: {e.Message}");
-            }
-        }
         var bodies = Measure("definitions", model, height, width, steps, cuda, precision, hasKernels: false, profile: false);
         Console.WriteLine($"kernels / definitions: {kernels / bodies:F2}");
         if (Option(args, "--python", "") is { Length: > 0 } python
@@ -51,8 +40,7 @@ internal static class DetectionBenchmark
     }
 
     private static double Measure(
-        string what, byte[] model, int height, int width, int steps, bool cuda, string precision, bool hasKernels, bool profile,
-        bool capture = false)
+        string what, byte[] model, int height, int width, int steps, bool cuda, string precision, bool hasKernels, bool profile)
     {
         using var options = new SessionOptions
         {
@@ -63,7 +51,7 @@ internal static class DetectionBenchmark
             using var provider = new OrtCUDAProviderOptions();
             provider.UpdateOptions(new()
             {
-                ["device_id"] = "0", ["use_tf32"] = precision == "fp32" ? "0" : "1", ["enable_cuda_graph"] = capture ? "1" : "0",
+                ["device_id"] = "0", ["use_tf32"] = precision == "fp32" ? "0" : "1",
             });
             options.AppendExecutionProvider_CUDA(provider);
         }

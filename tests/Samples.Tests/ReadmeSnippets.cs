@@ -92,4 +92,17 @@ internal static class ReadmeSnippets
         #endregion
         return enhanced;
     }
+
+    public static IDataView Tell(MLContext context, IDataView lines)
+    {
+        #region snippet
+        var told = context.Transforms.GenerateStory("models/sdxl", new StoryEstimator.Options
+        {
+            Characters = "[Bob] a man in a black suit\n[Alice] a woman in a white shirt",
+            Columns = new() { Prompt = "Line", Story = "Title" },
+            Story = new() { Seed = 7, StepCount = 35, Layout = StoryLayout.Classic },
+        }).Fit(lines).Transform(lines); // columns Picture, Caption and Page
+        #endregion
+        return told;
+    }
 }

@@ -22,7 +22,7 @@ internal sealed class Storyteller : IDisposable
             StepCount = stepCount,
             Guidance = 3,
             Consistency = StoryConsistency.Dense,
-            TokenShares = [0.7f],
+            TokenShares = [1],
             IdentityCount = 1,
             FreeU = false,
             Layout = StoryLayout.Classic,

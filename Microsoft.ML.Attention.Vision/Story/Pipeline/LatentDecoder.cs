@@ -1,5 +1,7 @@
+using Microsoft.ML.Attention.Onnx;
 using Microsoft.ML.Attention.Onnx.Models;
 using Microsoft.ML.OnnxRuntime;
+using Microsoft.ML.OnnxRuntime.Tensors;
 using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.Attention.Vision;
@@ -21,8 +23,15 @@ internal sealed class LatentDecoder : IDisposable
     /// <summary>The number of channels of the latents.</summary>
     public int LatentChannels => _config.LatentChannels;
 
-    public static LatentDecoder Open(IHostEnvironment environment, DiffusionFolder folder, OnnxSessionOptions options) =>
-        new(OnnxSession.Open(environment, ModelContent.FromFile(folder.VaeDecoder), options), folder.ReadVaeConfig());
+    /// <summary>Opens the decoder of a folder: one in float16 in float32 where its configuration says that it has to be.</summary>
+    public static LatentDecoder Open(IHostEnvironment environment, DiffusionFolder folder, OnnxSessionOptions options)
+    {
+        var (path, config) = (folder.VaeDecoder, folder.ReadVaeConfig());
+        var content = ModelContent.FromFile(path);
+        if (config.ForceUpcast && OnnxModel.Load(path, leaveExternalData: true) is var model && IsHalf(model))
+            content = new(SinglePrecision.Convert(model).ToBytes(), path);
+        return new(OnnxSession.Open(environment, content, options), config);
+    }
 
     /// <summary>Decodes the latents of a picture.</summary>
     /// <param name="latents">[channels, height, width]</param>
@@ -41,6 +50,8 @@ internal sealed class LatentDecoder : IDisposable
     }
 
     public void Dispose() => _session.Dispose();
+
+    private static bool IsHalf(OnnxModel model) => model.Graph.Initializers.Values.Any(tensor => tensor.Type == TensorElementType.Float16);
 
     // Tiles share a quarter with their neighbours, over which they fade into each other.
     private float[] DecodeTiles(float[] latents, int height, int width, int tileHeight, int tileWidth, CancellationToken cancellation)

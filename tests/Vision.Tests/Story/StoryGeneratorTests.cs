@@ -1,6 +1,7 @@
 using Microsoft.ML;
 using Microsoft.ML.Attention;
 using Microsoft.ML.Attention.Vision;
+using Microsoft.ML.OnnxRuntime;
 
 namespace Vision.Tests;
 
@@ -130,6 +131,22 @@ public sealed class StoryGeneratorTests(StoryGeneratorTests.Folders folders) : I
         using var story = Generator(Quick).Generate("a cat", ["asleep"]);
     }
 
+    [Theory]
+    [InlineData(StoryConsistency.Dense)]
+    [InlineData(StoryConsistency.Gathered)]
+    public void ComputesTheSameOnCuda(StoryConsistency consistency)
+    {
+        if (!OrtEnv.Instance().GetAvailableProviders().Contains("CUDAExecutionProvider"))
+            Assert.Skip("no CUDA execution provider in the loaded ONNX Runtime");
+        var options = Quick with { Consistency = consistency, FreeU = true };
+        using var cpu = Generator(options, provider: ExecutionProvider.Cpu);
+        using var cuda = Generator(options, provider: ExecutionProvider.Cuda);
+        using var expected = cpu.Generate(Characters, Lines);
+        using var actual = cuda.Generate(Characters, Lines);
+        // TF32, which CUDA sessions use, keeps 10 bits of a product's factors.
+        AssertSame(expected.Pictures, actual.Pictures, 8);
+    }
+
     [Fact]
     public void SaysWhatIsWrong()
     {
@@ -143,8 +160,10 @@ public sealed class StoryGeneratorTests(StoryGeneratorTests.Folders folders) : I
         Assert.Contains("it lacks model_index.json, unet/model.onnx", Assert.Throws<InvalidDataException>(() => nowhere.Generate("a cat", Lines)).Message);
     }
 
-    private StoryGenerator Generator(StoryOptions options, bool isXl = false, int batchSize = 4) =>
-        new(new MLContext(), (isXl ? folders.Xl : folders.Sd).Folder, options, new() { BatchSize = batchSize });
+    private StoryGenerator Generator(
+        StoryOptions options, bool isXl = false, int batchSize = 4, ExecutionProvider provider = ExecutionProvider.Cpu) =>
+        new(new MLContext(), (isXl ? folders.Xl : folders.Sd).Folder, options,
+            new() { BatchSize = batchSize, Session = new() { ExecutionProvider = provider } });
 
     private static void AssertSame(IReadOnlyList<StoryPicture> expected, IReadOnlyList<StoryPicture> actual, int tolerance)
     {

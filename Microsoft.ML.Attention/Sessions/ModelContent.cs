@@ -5,7 +5,10 @@ using Microsoft.ML.Runtime;
 
 namespace Microsoft.ML.Attention;
 
-/// <summary>The bytes of an ONNX model and, for one read from a file, the folder that its external weights lie in.</summary>
+/// <summary>
+/// The bytes of an ONNX model and, for one read or made from a file, its path: external weights lie in that folder. The bytes may differ from
+/// the file's.
+/// </summary>
 internal sealed class ModelContent(byte[] bytes, string? path = null)
 {
     private const string EntryName = "model.onnx";
@@ -34,7 +37,7 @@ internal sealed class ModelContent(byte[] bytes, string? path = null)
 
     /// <summary>The model that computes in float16 on CUDA, between inputs and outputs of the same types.</summary>
     /// <exception cref="NotSupportedException">It cannot be converted; the message says why.</exception>
-    public ModelContent InHalf() => new(HalfPrecision.Convert(path is null ? OnnxModel.Load(bytes) : OnnxModel.Load(path)).ToBytes());
+    public ModelContent InHalf() => new(HalfPrecision.Convert(OnnxModel.Load(bytes, path)).ToBytes());
 
     /// <summary>Writes the model, weights included, as an entry of its own, so that any zip tool gives back a plain .onnx file.</summary>
     public void Save(ModelSaveContext context)
@@ -44,7 +47,7 @@ internal sealed class ModelContent(byte[] bytes, string? path = null)
     }
 
     /// <summary>The content of an .onnx file that needs no other.</summary>
-    public byte[] ToFile() => HasExternalWeights() ? OnnxModel.Load(path!).ToBytes() : bytes;
+    public byte[] ToFile() => HasExternalWeights() ? OnnxModel.Load(bytes, path).ToBytes() : bytes;
 
     public static ModelContent Load(ModelLoadContext context)
     {

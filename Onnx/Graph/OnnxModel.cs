@@ -46,10 +46,13 @@ public sealed class OnnxModel
 
     /// <summary>Reads a model that holds all of its weights.</summary>
     /// <exception cref="InvalidDataException">The bytes are not an ONNX model, or its weights are stored elsewhere.</exception>
-    public static OnnxModel Load(ReadOnlySpan<byte> bytes)
+    public static OnnxModel Load(ReadOnlySpan<byte> bytes) => Load(bytes.ToArray(), path: null);
+
+    /// <summary>Reads a model whose weights may be in files beside a path, at which a model need not be.</summary>
+    internal static OnnxModel Load(byte[] bytes, string? path)
     {
-        var copy = bytes.ToArray();
-        return Parse(() => ModelProto.Parser.ParseFrom(copy), "model", new("model", null, leaveExternalData: false));
+        var (name, folder) = path is null ? ("model", null) : (path, Path.GetDirectoryName(Path.GetFullPath(path)));
+        return Parse(() => ModelProto.Parser.ParseFrom(bytes), name, new(name, folder, leaveExternalData: false));
     }
 
     /// <summary>

@@ -23,13 +23,17 @@ internal sealed class LatentDecoder : IDisposable
     /// <summary>The number of channels of the latents.</summary>
     public int LatentChannels => _config.LatentChannels;
 
-    /// <summary>Opens the decoder of a folder: one in float16 in float32 where its configuration says that it has to be.</summary>
+    /// <summary>Opens the decoder of a folder: in float32, whatever the options say, where its configuration says that it has to be.</summary>
     public static LatentDecoder Open(IHostEnvironment environment, DiffusionFolder folder, OnnxSessionOptions options)
     {
         var (path, config) = (folder.VaeDecoder, folder.ReadVaeConfig());
         var content = ModelContent.FromFile(path);
-        if (config.ForceUpcast && OnnxModel.Load(path, leaveExternalData: true) is var model && IsHalf(model))
-            content = new(SinglePrecision.Convert(model).ToBytes(), path);
+        if (config.ForceUpcast)
+        {
+            options = options with { Precision = ScoringPrecision.AsModel };
+            if (OnnxModel.Load(path, leaveExternalData: true) is var model && IsHalf(model))
+                content = new(SinglePrecision.Convert(model).ToBytes(), path);
+        }
         return new(OnnxSession.Open(environment, content, options), config);
     }
 

@@ -26,7 +26,7 @@ internal sealed class ChannelsLast
     private readonly Graph _graph;
     private readonly Dictionary<string, Value> _twins = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Convolution> _pending = new(StringComparer.Ordinal);
-    private readonly Dictionary<string, List<Node>> _readers = new(StringComparer.Ordinal);
+    private readonly ILookup<string, Node> _readers;
 
     // The first of the values that have as many pictures as this one.
     private readonly Dictionary<string, string> _batches = new(StringComparer.Ordinal);
@@ -37,11 +37,7 @@ internal sealed class ChannelsLast
     {
         (_graph, _builder) = (graph, new GraphBuilder(graph));
         _available = graph.Inputs.Concat(graph.Initializers.Keys).Append("").ToHashSet(StringComparer.Ordinal);
-        foreach (var node in graph.Nodes)
-        {
-            foreach (var input in node.Inputs)
-                (_readers.TryGetValue(input, out var readers) ? readers : _readers[input] = []).Add(node);
-        }
+        _readers = graph.Readers();
     }
 
     /// <summary>Rewrites a float32 graph whose types and channels are known; batch normalisations have been folded.</summary>
@@ -406,7 +402,7 @@ internal sealed class ChannelsLast
         _graph.Initializers.TryGetValue(name, out var tensor) && tensor.Type == TensorElementType.Float ? tensor : null;
 
     private Node? OnlyReader(string name) =>
-        !_graph.Outputs.Contains(name) && _readers.TryGetValue(name, out var readers) && readers.Count == 1 ? readers[0] : null;
+        !_graph.Outputs.Contains(name) && _readers[name].ToArray() is [var reader] ? reader : null;
 
     private bool IsMap(string name) =>
         _graph.Info(name) is { Type: TensorElementType.Float, Shape: { Rank: 4 } shape } && shape[1].IsKnown;

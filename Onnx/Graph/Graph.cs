@@ -66,6 +66,10 @@ public sealed class Graph
         tensor.Type is TensorElementType.Float or TensorElementType.Float16 or TensorElementType.BFloat16 or TensorElementType.Double
         && tensor.Dims.Count > 0 && !name[(name.LastIndexOf('/') + 1)..].StartsWith("const_", StringComparison.Ordinal);
 
+    /// <summary>The nodes that read each value, once for each time, as the nodes are now.</summary>
+    internal ILookup<string, Node> Readers() => Nodes.SelectMany(node => node.Inputs, (node, input) => (input, node))
+        .ToLookup(use => use.input, use => use.node, StringComparer.Ordinal);
+
     /// <summary>A copy whose nodes and lists can be changed; the tensors are shared.</summary>
     internal Graph Clone()
     {

@@ -18,6 +18,10 @@ public static class Operators
     /// <summary>Gives the elements the sizes in an int64 vector.</summary>
     public static Value Reshape(this Value value, Value sizes) => value.Builder.Op("Reshape", [value, sizes]);
 
+    /// <summary>The elements, those outside of a range moved to its ends.</summary>
+    internal static Value Clip(this Value value, double least, double most) =>
+        value.Builder.Op("Clip", [value, value.Builder.Scalar(least, value), value.Builder.Scalar(most, value)]);
+
     /// <summary>Inserts axes of size 1.</summary>
     public static Value Unsqueeze(this Value value, params ReadOnlySpan<long> axes) =>
         value.Builder.Op("Unsqueeze", [value, value.Builder.Int64(axes)]);

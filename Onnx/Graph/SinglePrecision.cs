@@ -8,9 +8,7 @@ internal static class SinglePrecision
     /// <summary>The converted model, inputs and outputs included; the given one stays as it is.</summary>
     public static OnnxModel Convert(OnnxModel model)
     {
-        var converted = model.Clone();
-        Inliner.Inline(converted.Graph, converted.Functions, call => call.Domain != Ops.AttentionOp.Domain);
-        converted.Functions.RemoveAll(function => function.Domain != Ops.AttentionOp.Domain);
+        var converted = model.CloneInlined();
         Convert(converted.Graph);
         return converted;
     }

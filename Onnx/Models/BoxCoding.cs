@@ -43,8 +43,7 @@ internal static class BoxCoding
     {
         var builder = boxes.Builder;
         var ((centre, size), (shift, logRatio)) = (Halves(boxes), Halves(deltas));
-        var limit = builder.Scalar(LargestLogRatio, deltas);
-        var ratio = builder.Op("Clip", [logRatio, builder.Scalar(-LargestLogRatio, deltas), limit]).Apply("Exp");
+        var ratio = logRatio.Clip(-LargestLogRatio, LargestLogRatio).Apply("Exp");
         var corners = ToCorners(builder.Concat(-1, centre + (size * shift), size * ratio));
         var (height, width) = (maxSize.Slice(1, 0, 1), maxSize.Slice(1, 1, 2));
         return Clamp(corners, builder.Concat(1, width, height, width, height).Unsqueeze(1));
@@ -62,7 +61,7 @@ internal static class BoxCoding
     public static Value InverseSigmoid(Value values)
     {
         var builder = values.Builder;
-        var clipped = builder.Op("Clip", [values, builder.Scalar(0, values), builder.Scalar(1, values)]);
+        var clipped = values.Clip(0, 1);
         var least = builder.Scalar(1e-5, values);
         return (builder.Op("Max", [clipped, least]) / builder.Op("Max", [1 - clipped, least])).Apply("Log");
     }

@@ -147,7 +147,6 @@ public static class MobileNetV2
         Value map, Parameters parameters, string convolution, string norm, int channels, int kernel, int stride = 1, int group = 1)
     {
         using var scope = parameters.Scope();
-        var normalized = map.ConvNorm(parameters[convolution], parameters[norm], channels, kernel, stride, group);
-        return map.Builder.Op("Clip", [normalized, map.Builder.Scalar(0, normalized), map.Builder.Scalar(6, normalized)]);
+        return map.ConvNorm(parameters[convolution], parameters[norm], channels, kernel, stride, group).Clip(0, 6);
     }
 }

@@ -194,10 +194,8 @@ public static class Ugdc
     /// <summary>8-bit RGB, [N, H, W, 3], of pictures in the normalised domain, [N, 3, H, W].</summary>
     internal static Value ToImage(Value normalized)
     {
-        var builder = normalized.Builder;
         var levels = (ToRgb(normalized) * 255) + 0.5;
-        return builder.Op("Clip", [levels.Apply("Floor"), builder.Scalar(0, levels), builder.Scalar(255, levels)])
-            .ToChannelsLast().Cast(TensorElementType.UInt8);
+        return levels.Apply("Floor").Clip(0, 255).ToChannelsLast().Cast(TensorElementType.UInt8);
     }
 
     /// <summary>Red, green and blue, in [0, 1] where nothing overflows, of pictures in the normalised domain.</summary>

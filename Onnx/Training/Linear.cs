@@ -10,8 +10,7 @@ internal static class Linear
     public static void Fuse(Graph graph)
     {
         var transposes = graph.Nodes.Where(node => node is { OpType: "Transpose", Domain: "" }).ToDictionary(node => node.Outputs[0]);
-        var consumers = graph.Nodes.SelectMany(node => node.Inputs, (node, input) => (input, node))
-            .ToLookup(use => use.input, use => use.node);
+        var readers = graph.Readers();
         for (var i = 0; i < graph.Nodes.Count; i++)
         {
             var product = graph.Nodes[i];
@@ -20,7 +19,7 @@ internal static class Linear
                 || graph.Info(transpose.Inputs[0]).Shape is not { Rank: 2 } weight
                 || graph.Info(product.Inputs[0]).Shape is not { IsStatic: true, Rank: >= 2 } input)
                 continue;
-            var (add, bias) = FindBias(graph, product.Outputs[0], weight[0].Value, consumers);
+            var (add, bias) = FindBias(graph, product.Outputs[0], weight[0].Value, readers);
             var layer = Layer(graph, product, transpose.Inputs[0], bias, input, weight[0].Value, (add ?? product).Outputs[0]);
             graph.Nodes.RemoveAt(i);
             graph.Nodes.InsertRange(i, layer);
@@ -31,9 +30,9 @@ internal static class Linear
     }
 
     // The addition that alone uses a product, if what it adds is one number a column.
-    private static (Node? Add, string? Bias) FindBias(Graph graph, string product, long width, ILookup<string, Node> consumers)
+    private static (Node? Add, string? Bias) FindBias(Graph graph, string product, long width, ILookup<string, Node> readers)
     {
-        if (graph.Outputs.Contains(product) || consumers[product].ToArray() is not [{ OpType: "Add", Domain: "" } add])
+        if (graph.Outputs.Contains(product) || readers[product].ToArray() is not [{ OpType: "Add", Domain: "" } add])
             return (null, null);
         var bias = add.Inputs.Find(name => graph.Initializers.TryGetValue(name, out var tensor) && tensor.Dims.SequenceEqual([width]));
         return bias is null ? (null, null) : (add, bias);

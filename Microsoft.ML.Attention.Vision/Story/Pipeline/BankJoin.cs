@@ -17,7 +17,8 @@ internal sealed class BankJoin : IDisposable
         foreach (var name in Tensors())
         {
             var info = unet.Model.Graph.Info(name);
-            var (first, second) = (builder.Input(First(name), info.Type!.Value, info.Shape!.With(1, "A")), builder.Input(Second(name), info.Type.Value, info.Shape.With(1, "B")));
+            var first = builder.Input(First(name), info.Type!.Value, info.Shape!.With(1, "A"));
+            var second = builder.Input(Second(name), info.Type.Value, info.Shape.With(1, "B"));
             builder.Output(name, builder.Concat(1, first, second));
         }
         _session = open(builder.ToModel());
@@ -55,7 +56,8 @@ internal sealed class BankJoin : IDisposable
         return joined;
     }
 
-    private (OrtValue, OrtValue)[] Run((OrtValue Key, OrtValue Value)[] first, (OrtValue Key, OrtValue Value)[] second, CancellationToken cancellation)
+    private (OrtValue, OrtValue)[] Run(
+        (OrtValue Key, OrtValue Value)[] first, (OrtValue Key, OrtValue Value)[] second, CancellationToken cancellation)
     {
         using var binding = _session.CreateBinding();
         foreach (var layer in _unet.Layers)

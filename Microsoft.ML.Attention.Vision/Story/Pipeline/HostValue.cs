@@ -36,6 +36,14 @@ internal static class HostValue
         return result;
     }
 
+    /// <summary>The numbers of a tensor of floats or halves.</summary>
+    public static float[] Read(OrtValue value)
+    {
+        var numbers = new float[value.GetTensorTypeAndShape().ElementCount];
+        Read(value, numbers);
+        return numbers;
+    }
+
     /// <summary>Reads a tensor of floats or halves.</summary>
     public static void Read(OrtValue value, Span<float> destination)
     {

@@ -112,9 +112,7 @@ internal sealed class LatentDecoder : IDisposable
             scaled, _session.Inputs[Input].ElementType, 1, latents.Length / (height * width), height, width);
         using var options = new RunOptions();
         using var outputs = _session.Run(options, [Input], [input], [_session.OutputNames[0]], cancellation);
-        var values = new float[outputs[0].GetTensorTypeAndShape().ElementCount];
-        HostValue.Read(outputs[0], values);
-        return values;
+        return HostValue.Read(outputs[0]);
     }
 
     // Values in [-1, 1], plane by plane, to levels.

@@ -85,12 +85,12 @@ internal sealed class StoryDenoiser(StoryUnet unet, Scheduler scheduler, Consist
 
     private void Advance(StoryPass pass, int step)
     {
-        var noise = new float[scheduler.DrawsNoise ? pass.Pictures.Count * conditions.LatentCount : 0];
+        var count = scheduler.DrawsNoise ? conditions.LatentCount : 0;
+        var noise = new float[pass.Pictures.Count * count];
         if (scheduler.DrawsNoise)
             pass.Noise.FillNormal(noise);
-        for (var i = 0; i < pass.Pictures.Count; i++)
+        foreach (var (i, picture) in pass.Pictures.Index())
         {
-            var (picture, count) = (pass.Pictures[i], scheduler.DrawsNoise ? conditions.LatentCount : 0);
             scheduler.Step(step, picture.Prediction, picture.Latents, picture.Original, noise.AsSpan(i * count, count));
         }
     }

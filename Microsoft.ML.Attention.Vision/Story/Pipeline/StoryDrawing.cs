@@ -75,15 +75,13 @@ internal sealed class StoryDrawing(DiffusionModel model, StoryOptions options, i
     private UnetConditions Conditions(CancellationToken cancellation)
     {
         var (height, width, reduction) = (options.Height ?? model.TrainedSize, options.Width ?? model.TrainedSize, model.Decoder.Reduction);
-        var negative = options.Guidance > 1 ? Encode(options.Style.Negative(options.NegativePrompt), cancellation) : null;
+        var negative = options.Guidance > 1 ? model.Encoder.Encode(options.Style.Negative(options.NegativePrompt), cancellation) : null;
         float[] timeIds = model.IsXl ? [height, width, 0, 0, height, width] : [];
         return new(height / reduction, width / reduction, negative, options.Guidance, timeIds)
         {
             Channels = model.Decoder.LatentChannels,
         };
     }
-
-    private PromptEmbedding Encode(string prompt, CancellationToken cancellation) => model.Encoder.Encode(prompt, cancellation);
 
     private IReadOnlyList<PagePicture> Pages(PagePicture[] pictures, StoryScript script, PythonRandom random)
     {

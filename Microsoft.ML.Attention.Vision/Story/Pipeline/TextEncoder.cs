@@ -55,7 +55,7 @@ internal sealed class TextEncoder : IDisposable
         string[] wanted = pooled ? [states, TextEmbeds] : [states];
         using var options = new RunOptions();
         using var outputs = _session.Run(options, [Ids], [input], wanted, cancellation);
-        return new(Numbers(outputs[0]), _tokenCount, pooled ? Numbers(outputs[1]) : null);
+        return new(HostValue.Read(outputs[0]), _tokenCount, pooled ? HostValue.Read(outputs[1]) : null);
     }
 
     public void Dispose() => _session.Dispose();
@@ -67,12 +67,5 @@ internal sealed class TextEncoder : IDisposable
         return layers.Length > 1 ? $"{HiddenStates}{layers.Max() - 1}" : throw new InvalidDataException(
             $"The text encoder has outputs {string.Join(", ", _session.OutputNames)}, but SDXL wants the states of all layers: export it "
             + "with output_hidden_states, as optimum does.");
-    }
-
-    private static float[] Numbers(OrtValue value)
-    {
-        var numbers = new float[value.GetTensorTypeAndShape().ElementCount];
-        HostValue.Read(value, numbers);
-        return numbers;
     }
 }

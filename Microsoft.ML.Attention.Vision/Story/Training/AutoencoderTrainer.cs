@@ -91,7 +91,7 @@ public sealed class AutoencoderTrainer
         var parameters = new Parameters(builder, new RandomWeights(seed));
         var sample = builder.Input("sample", TensorElementType.Float, ["N", 3, "H", "W"]);
         var moments = AutoencoderKl.Encode(sample, config, parameters).Split(1, config.LatentChannels, config.LatentChannels);
-        var (mean, logVariance) = (moments[0], Clip(moments[1], -30, 20));
+        var (mean, logVariance) = (moments[0], moments[1].Clip(-30, 20));
         var noise = builder.Input(NoiseInput, TensorElementType.Float, ["N", config.LatentChannels, "h", "w"]);
         var latents = mean + ((logVariance * 0.5).Apply("Exp") * noise);
         builder.Output("mean", mean);
@@ -108,9 +108,6 @@ public sealed class AutoencoderTrainer
         return Mean(error.Apply("Abs")) + Mean(Difference(error, 2).Apply("Abs")) + Mean(Difference(error, 3).Apply("Abs"))
             + (Mean(divergence) * _options.DivergenceWeight);
     }
-
-    private static Value Clip(Value value, double least, double most) =>
-        value.Builder.Op("Clip", [value, value.Builder.Scalar(least, value), value.Builder.Scalar(most, value)]);
 
     // Of neighbours along an axis.
     private static Value Difference(Value map, int axis)

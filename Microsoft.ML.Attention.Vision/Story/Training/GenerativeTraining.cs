@@ -7,8 +7,7 @@ namespace Microsoft.ML.Attention.Vision;
 
 /// <summary>
 /// Trains on batches that are made ahead of the net and depend on the number of the step alone, so that a training that was interrupted
-/// goes
-/// on as if it had not been.
+/// goes on as if it had not been.
 /// </summary>
 /// <param name="host">Where the training runs.</param>
 /// <param name="options">How it runs.</param>
